@@ -1,0 +1,5 @@
+"""ASGI hosting you run yourself."""
+
+from importlib.metadata import version
+
+__version__ = version("hereabouts")

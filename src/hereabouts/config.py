@@ -1,0 +1,347 @@
+"""One frozen Config: every path, limit and time, from ``hereabouts.toml`` and the environment.
+
+The environment (``HEREABOUTS_DOMAIN=…``) wins over the file, the file over the default. A wrong setting stops
+start-up with a sentence that says which, what was found and what would do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from hereabouts.errors import SettingError
+
+FILE_NAME = "hereabouts.toml"
+PREFIX = "HEREABOUTS_"
+
+
+def _setting(default: object, meaning: str, *, low: float | None = None, high: float | None = None) -> Any:
+    return dataclasses.field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The settings in force. Sizes are in the unit that the name ends in, times in seconds."""
+
+    domain: str = _setting("localhost", "the sites domain: websites are {name}.{domain}")
+    api_host: str = _setting("", "host of the API and the dashboard; empty: the sites domain")
+    listen: tuple[str, ...] = _setting(("127.0.0.1",), "addresses that visitors reach")
+    http_port: int = _setting(8080, "port for http", low=1, high=65535)
+    https_port: int = _setting(8443, "port for https", low=1, high=65535)
+
+    data_dir: Path = _setting(Path("var"), "homes, logs, certificates and the database")
+    run_dir: Path = _setting(Path(), "sockets, routes and running sandboxes; empty: /run/hereabouts/…")
+    database: str = _setting("", "postgresql://user:password@host/name; empty: SQLite in data_dir")
+
+    nginx: str = _setting("nginx", "the nginx program")
+    nginx_user: str = _setting("www-data", "the system user of nginx's workers")
+    oci_runtime: str = _setting("runc", "the OCI runtime: runc, crun or runsc")
+    uid_first: int = _setting(700_000, "first user id that Hereabouts may use", low=1000, high=4_000_000_000)
+    uid_count: int = _setting(10_000, "how many user ids it may use", low=2, high=1_000_000)
+    network: str = _setting("", "private IPv4 network of the sandboxes, /24 or larger; empty: one is derived")
+    blocked_networks: tuple[str, ...] = _setting(
+        ("169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
+        "IPv4 networks that sandboxes can't reach (name servers excepted)",
+    )
+
+    memory_mb: int = _setting(512, "memory of one website", low=16, high=1_048_576)
+    cpu_percent: int = _setting(100, "processor time of one website, 100 is one core", low=5, high=25_600)
+    processes: int = _setting(256, "processes and threads of one website", low=8, high=100_000)
+    open_files: int = _setting(4096, "open files of one process", low=64, high=1_048_576)
+    file_mb: int = _setting(10_240, "largest file that a website may write", low=1, high=1_048_576)
+    tmp_mb: int = _setting(128, "private /tmp of one website", low=1, high=1_048_576)
+
+    start_seconds: float = _setting(60, "time a website has to listen on its socket", low=1, high=3600)
+    answer_seconds: float = _setting(20, "time the API waits for a website to serve", low=0, high=300)
+    hold_seconds: float = _setting(30, "time a visitor is held while a website starts", low=0, high=300)
+    drain_seconds: float = _setting(30, "time an old process has to finish its requests", low=0, high=3600)
+    stop_seconds: float = _setting(10, "time a process has to end after TERM", low=0.1, high=600)
+    crash_limit: int = _setting(5, "failures in a row that make a website crashed", low=1, high=1000)
+    crash_pause_seconds: float = _setting(300, "pause between tries of a crashed website", low=1, high=86_400)
+
+    rate_limit: int = _setting(240, "API calls a minute, an endpoint and account", low=1, high=1_000_000)
+    body_mb: int = _setting(1024, "largest request body", low=1, high=1_048_576)
+    response_seconds: int = _setting(300, "longest silence of a website while it answers", low=1, high=86_400)
+    log_mb: int = _setting(10, "size at which a log is rotated", low=1, high=10_240)
+
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def host(self) -> str:
+        """The host name of the API and the dashboard."""
+        return self.api_host or self.domain
+
+    @property
+    def sandbox_host(self) -> str:
+        """The API's host as sandboxes call it; their own loopback makes ``localhost`` useless there."""
+        return "www.localhost" if self.host == "localhost" else self.host
+
+    @property
+    def platform_hosts(self) -> frozenset[str]:
+        """Names that no website may take."""
+        return frozenset({self.host, self.domain, f"www.{self.domain}", self.sandbox_host})
+
+    @property
+    def local(self) -> bool:
+        """Whether the platform's names lie under ``localhost``, for which no public authority signs."""
+        return self.domain == "localhost" or self.domain.endswith(".localhost")
+
+    @property
+    def control_uid(self) -> int:
+        """The user and group id of the unprivileged platform processes: the first of the range."""
+        return self.uid_first
+
+    @property
+    def homes(self) -> Path:
+        return self.data_dir / "homes"
+
+    @property
+    def logs(self) -> Path:
+        return self.data_dir / "logs"
+
+    @property
+    def certificates(self) -> Path:
+        return self.data_dir / "certificates"
+
+    @property
+    def secret_file(self) -> Path:
+        return self.data_dir / "control" / "secret"
+
+    @property
+    def sqlite_file(self) -> Path:
+        return self.data_dir / "control" / "hereabouts.sqlite3"
+
+    @property
+    def authority_file(self) -> Path:
+        return self.certificates / "authority.pem"
+
+    @property
+    def ca_bundle(self) -> Path:
+        """The usual authorities and the local one, for clients."""
+        return self.data_dir / "ca-bundle.pem"
+
+    @property
+    def routes(self) -> Path:
+        return self.run_dir / "routes"
+
+    @property
+    def live(self) -> Path:
+        """Hard links to the sockets of published instances; only the supervisor writes here."""
+        return self.run_dir / "live"
+
+    @property
+    def instances(self) -> Path:
+        return self.run_dir / "instances"
+
+    @property
+    def control_socket(self) -> Path:
+        return self.run_dir / "control.sock"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.run_dir / "supervisor" / "supervisor.sock"
+
+    @property
+    def hold_socket(self) -> Path:
+        return self.run_dir / "ingress" / "hold.sock"
+
+    @property
+    def tag(self) -> str:
+        """Four hex digits that tell this platform's network interfaces and cgroups from another's."""
+        return hashlib.sha256(str(self.run_dir).encode()).hexdigest()[:4]
+
+    @property
+    def subnet(self) -> IPv4Network:
+        """The sandboxes' network. Its first host is the machine itself."""
+        if self.network:
+            return IPv4Network(self.network)
+        digest = hashlib.sha256(str(self.run_dir).encode()).digest()
+        return IPv4Network((0x0AC00000 | (int.from_bytes(digest[:2], "big") & 0x3FF) << 12, 20))
+
+    def site_url(self, domain: str, *, https: bool = True) -> str:
+        """The address of a website as a visitor types it."""
+        port, usual = (self.https_port, 443) if https else (self.http_port, 80)
+        scheme = "https" if https else "http"
+        return f"{scheme}://{domain}" + (f":{port}/" if port != usual else "/")
+
+    @property
+    def site(self) -> str:
+        """The API's host with its port where needed: what ``PYTHONANYWHERE_SITE`` holds."""
+        return self.site_url(self.host).removeprefix("https://").rstrip("/")
+
+    @property
+    def sandbox_site(self) -> str:
+        """``PYTHONANYWHERE_SITE`` inside sandboxes."""
+        return self.site_url(self.sandbox_host).removeprefix("https://").rstrip("/")
+
+
+FIELDS = tuple(field for field in dataclasses.fields(Config) if field.name != "sources")
+
+
+def load(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Config:
+    """Read the settings. ``HEREABOUTS_CONFIG`` names the file; default is hereabouts.toml in ``directory``.
+
+    Relative paths are relative to the file's directory. Raises SettingError.
+    """
+    environ = os.environ if environ is None else environ
+    directory = (directory or Path.cwd()).absolute()
+    file = Path(environ.get(PREFIX + "CONFIG", "") or directory / FILE_NAME)
+    from_file = _read_file(file, must_exist=bool(environ.get(PREFIX + "CONFIG")))
+    from_environ = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and name != PREFIX + "CONFIG"
+    }
+    base = file.absolute().parent
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for settings, source in ((from_file, str(file)), (from_environ, "environment")):
+        for name, found in settings.items():
+            shown = f"{PREFIX}{name.upper()}" if source == "environment" else name
+            values[name] = _parse(name, shown, found, source)
+            sources[name] = source
+    return _complete(values, sources, base)
+
+
+def _read_file(file: Path, *, must_exist: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if must_exist:
+            raise SettingError(
+                name="HEREABOUTS_CONFIG", source="environment", problem=f"there is no file {file}.",
+                remedy="Name an existing file, or unset it.",
+            ) from None
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(
+            name="(file)", source=file, problem=f"the file is not valid TOML: {error}.",
+            remedy="Write settings as name = value, strings in double quotes.",
+        ) from None
+
+
+def _parse(name: str, shown: str, found: object, source: str) -> object:
+    field = next((field for field in FIELDS if field.name == name), None)
+    if field is None:
+        close = difflib.get_close_matches(name, [field.name for field in FIELDS], n=1)
+        remedy = f"Did you mean {close[0]}?" if close else "`hereabouts config` lists the settings."
+        raise SettingError(name=shown, source=source, problem="there is no such setting.", remedy=remedy)
+    try:
+        value = _PARSERS[str(field.type)](found)
+    except (ValueError, TypeError):
+        kind = _KINDS[str(field.type)]
+        raise SettingError(
+            name=shown, source=source, problem=f"{found!r} is not {kind}.", remedy=f"It is: {field.metadata['meaning']}."
+        ) from None
+    low, high = field.metadata["low"], field.metadata["high"]
+    if low is not None and not low <= value <= high:
+        raise SettingError(
+            name=shown, source=source, problem=f"{found!r} is out of range.", remedy=f"Give a number from {low:g} to {high:g}."
+        )
+    return value
+
+
+def _integer(found: object) -> int:
+    if isinstance(found, bool) or not isinstance(found, int | str):
+        raise TypeError
+    return int(found)
+
+
+def _number(found: object) -> float:
+    if isinstance(found, bool) or not isinstance(found, int | float | str):
+        raise TypeError
+    return float(found)
+
+
+def _text(found: object) -> str:
+    if not isinstance(found, str) or "\0" in found or "\n" in found:
+        raise TypeError
+    return found.strip()
+
+
+def _texts(found: object) -> tuple[str, ...]:
+    if isinstance(found, str):
+        found = [part for part in found.replace(",", " ").split() if part]
+    if not isinstance(found, list):
+        raise TypeError
+    return tuple(_text(part) for part in found)
+
+
+_PARSERS: dict[str, Callable[[object], Any]] = {
+    "str": _text,
+    "int": _integer,
+    "float": _number,
+    "Path": lambda found: Path(_text(found)),
+    "tuple[str, ...]": _texts,
+}
+_KINDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "Path": "a path",
+    "tuple[str, ...]": "a list of texts",
+}
+
+
+def _complete(values: dict[str, Any], sources: dict[str, str], base: Path) -> Config:
+    data_dir = base / Path(values.get("data_dir", "var"))
+    values["data_dir"] = Path(os.path.normpath(data_dir))
+    run_dir = values.get("run_dir", Path())
+    if run_dir == Path():
+        digest = hashlib.sha256(str(values["data_dir"]).encode()).hexdigest()[:8]
+        run_dir = Path("/run/hereabouts") / digest
+    values["run_dir"] = Path(os.path.normpath(base / run_dir))
+    for name in ("domain", "api_host"):
+        if name in values:
+            values[name] = values[name].lower().rstrip(".")
+    config = Config(**values, sources=sources)
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    def refuse(name: str, problem: str, remedy: str) -> SettingError:
+        return SettingError(
+            name=name, source=config.sources.get(name, "default"), problem=problem, remedy=remedy
+        )
+
+    if not config.domain or any(mark in config.domain for mark in " /:*_"):
+        raise refuse("domain", f"{config.domain!r} is not a domain name.", "Give one such as sites.example.org.")
+    if "api" in config.host:
+        raise refuse(
+            "api_host", f"{config.host!r} contains 'api', on which the official client splits addresses.",
+            "Give another host name, such as www." + config.domain + ".",
+        )
+    if config.http_port == config.https_port:
+        raise refuse("https_port", f"{config.https_port} is also http_port.", "Give two different ports.")
+    for address in config.listen:
+        try:
+            ip_address(address.strip("[]"))
+        except ValueError:
+            raise refuse("listen", f"{address!r} is not an IP address.", 'Give a list such as ["0.0.0.0"].') from None
+    for name, networks in (("network", [config.network] if config.network else []),
+                           ("blocked_networks", config.blocked_networks)):
+        for network in networks:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise refuse(name, f"{error}.", "Give an IPv4 network such as 10.213.0.0/20.") from None
+    if config.subnet.prefixlen > 24:
+        raise refuse("network", f"{config.network} is too small.", "Give a /24 or larger.")
+    longest = len(str(config.live / "9999999-9999999-ffffffff.sock"))
+    if longest > 107:
+        raise refuse(
+            "run_dir", f"{config.run_dir} is too long by {longest - 107} characters for a unix socket's path (107).",
+            "Give a shorter path, such as /run/hereabouts/main.",
+        )
+    if config.database and not config.database.startswith(("postgresql://", "postgres://")):
+        raise refuse("database", f"{config.database.split(':')[0]!r} is not a database that Hereabouts knows.",
+                     "Give postgresql://user:password@host/name, or leave it empty for SQLite.")

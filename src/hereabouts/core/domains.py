@@ -1,0 +1,85 @@
+"""Which names an account may take for its websites."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+import idna
+
+from hereabouts.errors import InvalidInput
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+_MAX_NAME = 253
+
+
+def _refuse(problem: str) -> InvalidInput:
+    return InvalidInput("domain_name", problem)
+
+
+def parse_domain(text: str) -> str:
+    """The domain in lower case with IDNA A-labels (RFC 5891), or InvalidInput with a sentence.
+
+    At most 253 characters, labels at most 63 (RFC 1035); no IP address, no wildcard, no port.
+    """
+    name = text.strip().lower().removesuffix(".")
+    if not name:
+        raise _refuse("This field may not be blank.")
+    if name.startswith("*"):
+        raise _refuse("A wildcard can't be the domain of a website. Name one host, such as www.example.org.")
+    if not name.isascii():
+        try:
+            name = idna.encode(name, uts46=True).decode().lower()
+        except (idna.IDNAError, UnicodeError):
+            raise _refuse(f"{text!r:.120} is not a valid international domain name.") from None
+    if _is_address(name):
+        raise _refuse("An IP address can't be the domain of a website. Use a host name.")
+    if len(name) > _MAX_NAME:
+        raise _refuse(f"A domain name has at most {_MAX_NAME} characters; this one has {len(name)}.")
+    labels = name.split(".")
+    if any(len(label) > 63 for label in labels):
+        raise _refuse("Each part of a domain name has at most 63 characters.")
+    if not all(_LABEL.match(label) for label in labels):
+        raise _refuse("A domain name has letters, digits and dashes between its dots, such as www.example.org.")
+    if len(labels) < 2:
+        raise _refuse("A domain name has at least two parts, such as www.example.org.")
+    if labels[-1].isdigit():
+        raise _refuse("The last part of a domain name can't be a number.")
+    return name
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def check_ownership(name: str, username: str, sites_domain: str, platform_hosts: frozenset[str]) -> None:
+    """Refuse a (parsed) name that this account may not take.
+
+    Under the sites domain an account has ``{username}`` and ``{anything}-{username}``; everything outside
+    it is a custom domain.
+    """
+    if name in platform_hosts or name == sites_domain:
+        raise _refuse(f"{name} is a name of the platform itself. Choose another one.")
+    if name == "localhost" or name.endswith(".localhost") and sites_domain != "localhost":
+        raise _refuse("A name under localhost can't be the domain of a website.")
+    if not is_custom(name, sites_domain):
+        label = name.removesuffix(f".{sites_domain}")
+        if "." in label or not (label == username or label.endswith(f"-{username}")):
+            raise _refuse(
+                f"Under {sites_domain} your websites can be {username}.{sites_domain} "
+                f"or anything-{username}.{sites_domain}."
+            )
+
+
+def is_custom(name: str, sites_domain: str) -> bool:
+    """Whether the name is its owner's own domain, outside the platform's."""
+    return not name.endswith(f".{sites_domain}")
+
+
+def cname(website_id: int, sites_domain: str) -> str:
+    """The name that the CNAME record of a custom domain must point to."""
+    return f"webapp-{website_id}.{sites_domain}"

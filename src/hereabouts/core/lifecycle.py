@@ -1,0 +1,271 @@
+"""An instance's life: its states as one enum, what to do next as one pure function.
+
+``plan`` compares what is wanted of a website with what is seen of it and answers with actions; the supervisor
+applies them, observes again and asks again, until there is nothing left to do before ``Plan.wake_at``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from hereabouts.core.webapp import Observation, Status, Website
+
+STABLE_SECONDS = 30.0
+"""An instance that served this long was well: its end starts a new count of failures."""
+SUPERSEDE_SECONDS = 5.0
+"""A start this old gives way when a newer generation is wanted; a younger one is let finish."""
+DRAIN_GRACE_SECONDS = 0.5
+"""Time in which a request that chose the old instance just before the change reaches it."""
+
+
+class Phase(Enum):
+    """The states of an instance, in the order in which it passes them."""
+
+    STARTING = "starting"  # its process runs; nothing accepts on its socket yet
+    READY = "ready"  # accepts, not yet routed to
+    SERVING = "serving"  # visitors are led to it
+    DRAINING = "draining"  # finishes what it serves; gets nothing new
+    TERMINATING = "terminating"  # was sent TERM
+    KILLING = "killing"  # was sent KILL
+    ENDED = "ended"  # its process is gone, its remains are not
+
+
+LIVE = frozenset({Phase.STARTING, Phase.READY, Phase.SERVING})
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One process of a website. ``since`` is when its phase began; ``idle`` once it holds no connection."""
+
+    id: str
+    generation: int
+    phase: Phase
+    since: float
+    idle: bool = False
+
+
+class Lead(Enum):
+    """Where visitors are led when no instance serves them."""
+
+    NOWHERE = "nowhere"  # as if the website had never been
+    WAIT = "wait"  # hold them: the supervisor knows more
+    DISABLED = "disabled"  # its owner switched it off
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is seen of one website. ``failures`` counts starts and exits gone wrong in a row."""
+
+    instances: tuple[Instance, ...] = ()
+    lead: Lead | str = Lead.NOWHERE
+    failures: int = 0
+    retry_at: float = 0.0
+    failed: int = 0
+    failure: str | None = None
+    served_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in seconds, from the configuration."""
+
+    start: float = 60.0
+    drain: float = 30.0
+    stop: float = 10.0
+    crash_limit: int = 5
+    crash_pause: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Make and start an instance of this generation."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Lead visitors to this instance from now on."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Lead visitors here, since no instance serves them."""
+
+    lead: Lead
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Take the instance into this phase, sending it what belongs to the phase (TERM, KILL)."""
+
+    instance: str
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The start took too long: note the failure, with its cause, and end the instance."""
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Remove what is left of an ended instance."""
+
+    instance: str
+
+
+Action = Start | Publish | Route | Move | GiveUp | Clear
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, and when to look again at the latest (None: when something happens)."""
+
+    actions: tuple[Action, ...]
+    wake_at: float | None = None
+
+
+def plan(wanted: Website | None, seen: Seen, now: float, limits: Limits) -> Plan:
+    """The next actions for one website; ``wanted`` is None once it is deleted. Times are in seconds."""
+    enabled = wanted is not None and wanted.enabled
+    actions: list[Action] = []
+    times: list[float] = []
+    if wanted is not None and enabled:
+        _raise_up(wanted, seen, now, limits, actions, times)
+    else:
+        lead = Lead.DISABLED if wanted is not None else Lead.NOWHERE
+        if seen.lead is not lead:
+            actions.append(Route(lead))
+        for instance in seen.instances:
+            if instance.phase in (Phase.STARTING, Phase.READY):
+                actions.append(Move(instance.id, Phase.TERMINATING))
+            elif instance.phase is Phase.SERVING:
+                actions.append(Move(instance.id, Phase.DRAINING))
+    _bring_down(seen, now, limits, actions, times)
+    return Plan(tuple(actions), min(times, default=None))
+
+
+def _raise_up(
+    wanted: Website, seen: Seen, now: float, limits: Limits, actions: list[Action], times: list[float]
+) -> None:
+    serving = [i for i in seen.instances if i.phase is Phase.SERVING]
+    ready = [i for i in seen.instances if i.phase is Phase.READY]
+    starting = [i for i in seen.instances if i.phase is Phase.STARTING]
+    if ready:
+        newest = max(ready, key=lambda i: i.generation)
+        actions.append(Publish(newest.id))
+        actions.extend(Move(i.id, Phase.TERMINATING) for i in ready if i is not newest)
+        return
+    routed = [i for i in serving if i.id == seen.lead]
+    actions.extend(Move(i.id, Phase.DRAINING) for i in serving if i not in routed)
+    if not routed and seen.lead is not Lead.WAIT:
+        actions.append(Route(Lead.WAIT))
+    for instance in starting:
+        deadline = instance.since + limits.start
+        if instance.generation < wanted.generation:
+            deadline = min(deadline, instance.since + SUPERSEDE_SECONDS)
+        if now < deadline:
+            times.append(deadline)
+        elif instance.generation < wanted.generation:
+            actions.append(Move(instance.id, Phase.TERMINATING))
+        else:
+            actions.append(GiveUp(instance.id))
+    if starting or (routed and routed[0].generation >= wanted.generation):
+        return
+    if seen.failed >= wanted.generation:
+        if routed:
+            return  # the new one did not come up: the old one stays
+        if now < seen.retry_at:
+            times.append(seen.retry_at)
+            return
+    actions.append(Start(wanted.generation))
+
+
+def _bring_down(seen: Seen, now: float, limits: Limits, actions: list[Action], times: list[float]) -> None:
+    for instance in seen.instances:
+        age = now - instance.since
+        if instance.phase is Phase.DRAINING:
+            grace = min(DRAIN_GRACE_SECONDS, limits.drain)
+            if age >= limits.drain or (instance.idle and age >= grace):
+                actions.append(Move(instance.id, Phase.TERMINATING))
+            else:
+                times.append(instance.since + (grace if instance.idle else limits.drain))
+        elif instance.phase is Phase.TERMINATING:
+            if age >= limits.stop:
+                actions.append(Move(instance.id, Phase.KILLING))
+            else:
+                times.append(instance.since + limits.stop)
+        elif instance.phase is Phase.ENDED:
+            actions.append(Clear(instance.id))
+
+
+def moved(seen: Seen, instance_id: str, phase: Phase, now: float) -> Seen:
+    """The website with one instance in another phase."""
+    instances = tuple(
+        replace(i, phase=phase, since=now, idle=False) if i.id == instance_id else i for i in seen.instances
+    )
+    return replace(seen, instances=instances)
+
+
+def published(seen: Seen, instance_id: str, now: float) -> Seen:
+    """The website after visitors were led to this instance: one failure less to remember."""
+    seen = moved(seen, instance_id, Phase.SERVING, now)
+    generation = next(i.generation for i in seen.instances if i.id == instance_id)
+    forget = seen.failed <= generation
+    return replace(
+        seen, lead=instance_id, served_once=True,
+        failed=0 if forget else seen.failed, failure=None if forget else seen.failure,
+    )
+
+
+def failed(seen: Seen, generation: int, reason: str, now: float, limits: Limits, *, served: float = 0.0) -> Seen:
+    """The website after an instance of ``generation`` failed, having served for ``served`` seconds."""
+    fresh = generation > seen.failed and seen.failed != 0
+    failures = 1 if served >= STABLE_SECONDS or fresh else seen.failures + 1
+    return replace(
+        seen, failures=failures, failed=max(seen.failed, generation), failure=reason,
+        retry_at=now + pause(failures, limits),
+    )
+
+
+def pause(failures: int, limits: Limits) -> float:
+    """Seconds to wait before the next start: none after the first failure, then growing, 30 s at most."""
+    if failures >= limits.crash_limit:
+        return limits.crash_pause
+    return 0.0 if failures <= 1 else min(0.25 * 2.0 ** min(failures, 20), 30.0)
+
+
+def status(wanted: Website, seen: Seen, limits: Limits) -> tuple[Status, str | None]:
+    """How the website is, and in one sentence why when it is not well."""
+    if not wanted.enabled:
+        return Status.DISABLED, None
+    if any(i.phase is Phase.SERVING and i.id == seen.lead for i in seen.instances):
+        return Status.RUNNING, None if seen.failed == 0 else f"The last reload failed: {seen.failure}"
+    if seen.failed and seen.failed >= wanted.generation:
+        if seen.failures >= limits.crash_limit:
+            return Status.CRASHED, seen.failure
+        return Status.RESTARTING, seen.failure
+    if seen.served_once:
+        return Status.RESTARTING, None
+    return Status.STARTING, None
+
+
+def observation(wanted: Website, seen: Seen, since: float, limits: Limits) -> Observation:
+    """What the database is told of the website."""
+    how, detail = status(wanted, seen, limits)
+    serving = max((i.generation for i in seen.instances if i.id == seen.lead), default=0)
+    return Observation(how, since, detail, serving, seen.failed)
+
+
+def settled(wanted: Website | None, seen: Seen, generation: int) -> bool:
+    """Whether a caller who wants ``generation`` in force has an answer: it serves, or it failed."""
+    if wanted is None or not wanted.enabled:
+        return not any(i.id == seen.lead for i in seen.instances) and seen.lead in (Lead.DISABLED, Lead.NOWHERE)
+    serving = max((i.generation for i in seen.instances if i.id == seen.lead), default=0)
+    return serving >= generation or seen.failed >= generation

@@ -1,0 +1,130 @@
+"""Value types: what is wanted of a website, and what is seen of it. Parsing is validation."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hereabouts.errors import InvalidInput
+
+_ACCOUNT_NAME = re.compile(r"[a-z][a-z0-9]{0,29}\Z")
+_SOCKET_VARIABLE = re.compile(r"\\?\$(?:\{DOMAIN_SOCKET\}|DOMAIN_SOCKET(?![A-Za-z0-9_]))")
+_MAX_COMMAND = 8192
+_MAX_SOCKET_PATH = 107
+"""Bytes of a unix socket's path, without its closing zero: unix(7)."""
+
+RESERVED_ACCOUNTS = frozenset(
+    {"api", "admin", "www", "webapp", "root", "nobody", "hereabouts", "localhost", "static", "mail"}
+)
+
+
+class Status(StrEnum):
+    """How a website is, in the words of the API."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    SLEEPING = "sleeping"
+    RESTARTING = "restarting"
+    CRASHED = "crashed"
+    STOPPED = "stopped"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as the sandbox needs it: a name, the uid its processes run as, the count of its tokens."""
+
+    name: str
+    uid: int
+    token_epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Website:
+    """What is wanted of one website. ``generation`` grows with every change that needs a new process."""
+
+    id: int
+    domain: str
+    account: Account
+    command: str
+    enabled: bool
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is seen of one website. ``since`` is in seconds since the epoch.
+
+    ``serving`` is the generation that visitors reach (0 for none), ``failed`` the latest generation that
+    did not come up (0 for none).
+    """
+
+    status: Status
+    since: float
+    detail: str | None
+    serving: int
+    failed: int
+
+
+def parse_account_name(text: str) -> str:
+    """The account's name in lower case: a letter, then letters and digits, at most 30.
+
+    A dash is refused because ``{anything}-{username}`` is a name that the account may take for a website.
+    """
+    name = text.strip().lower()
+    if not _ACCOUNT_NAME.match(name):
+        raise InvalidInput(
+            "username", "A user name is a letter followed by letters and digits, 30 characters at most."
+        )
+    if name in RESERVED_ACCOUNTS:
+        raise InvalidInput("username", f"The name {name} is reserved for the platform. Choose another one.")
+    return name
+
+
+def parse_command(text: str) -> str:
+    """The command, trimmed; refused when it is empty, too long, or could not be passed to a process."""
+    command = text.strip()
+    if not command:
+        raise InvalidInput("command", "This field may not be blank.")
+    if "\0" in command:
+        raise InvalidInput("command", "Null characters are not allowed.")
+    if len(command.encode("utf-8", "surrogatepass")) > _MAX_COMMAND:
+        raise InvalidInput("command", f"Ensure the command has no more than {_MAX_COMMAND} bytes.")
+    try:
+        command.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("command", "The command holds characters that are not valid Unicode.") from None
+    return command
+
+
+def socket_path(website: Website) -> str:
+    """Where the website's server listens, inside its sandbox.
+
+    ``/var/sockets/{domain}/app.sock``; for a domain that would exceed what a unix socket's path may hold,
+    the webapp's own short name stands in for the domain.
+    """
+    path = f"/var/sockets/{website.domain}/app.sock"
+    if len(path) > _MAX_SOCKET_PATH:
+        path = f"/var/sockets/webapp-{website.id}/app.sock"
+    return path
+
+
+def expand_command(website: Website) -> str:
+    """The command with ``$DOMAIN_SOCKET`` and ``${DOMAIN_SOCKET}`` replaced anywhere in a word, quoted or not.
+
+    The path holds only letters, digits, dots, dashes and slashes, so it means itself under any quoting.
+    """
+    path = socket_path(website)
+    return _SOCKET_VARIABLE.sub(lambda _: path, website.command)
+
+
+def sandbox_token(secret: bytes, account: Account) -> str:
+    """The API token that an account's own sandboxes carry: 40 hex digits, derived, stored nowhere.
+
+    It ends with the account's token: creating or revoking one moves ``token_epoch`` on.
+    """
+    message = f"sandbox-token:{account.name}:{account.token_epoch}".encode()
+    return hmac.new(secret, message, hashlib.sha256).hexdigest()[:40]

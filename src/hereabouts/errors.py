@@ -1,0 +1,67 @@
+"""The exceptions of Hereabouts: a small tree whose docstrings are the messages.
+
+A docstring may hold ``{names}``; the keyword arguments of the exception fill them in, so that every
+message says what happened, why, and what to do next.
+"""
+
+from __future__ import annotations
+
+from string import Formatter
+
+
+class HereaboutsError(Exception):
+    """Something went wrong in Hereabouts."""
+
+    def __init__(self, **details: object) -> None:
+        self.details = details
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        template = " ".join((type(self).__doc__ or "").split())
+        names = {name for _, name, _, _ in Formatter().parse(template) if name}
+        return template.format(**{name: self.details.get(name, "?") for name in names})
+
+
+class SettingError(HereaboutsError):
+    """Setting {name} (from {source}): {problem} {remedy}"""
+
+
+class MachineError(HereaboutsError):
+    """{problem} {remedy}"""
+
+
+class InvalidInput(HereaboutsError):
+    """{problem}"""
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field = field
+        self.problem = problem
+        super().__init__(problem=problem)
+
+
+class DomainTaken(HereaboutsError):
+    """The domain {domain} belongs to a website already. Choose another name."""
+
+
+class AccountExists(HereaboutsError):
+    """An account named {name} exists already. Choose another name, or see `hereabouts user list`."""
+
+
+class NoSuchAccount(HereaboutsError):
+    """There is no account named {name}. `hereabouts user list` shows the accounts."""
+
+
+class NoSuchWebsite(HereaboutsError):
+    """There is no website {domain}. `hereabouts status` shows the websites."""
+
+
+class NoFreeUid(HereaboutsError):
+    """All {count} user ids of the configured range are taken. Raise `uid_count` in hereabouts.toml."""
+
+
+class SandboxError(HereaboutsError):
+    """The sandbox could not be {doing}: {problem}"""
+
+
+class PlatformNotRunning(HereaboutsError):
+    """The platform is not running here ({path} does not answer). Start it with `make up`."""

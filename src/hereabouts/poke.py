@@ -1,0 +1,44 @@
+"""Asking the supervisor: one line there, one line back, over its unix socket.
+
+=========================================  ===========================================================
+line                                       answer
+=========================================  ===========================================================
+``settle WEBSITE_ID GENERATION SECONDS``   ``done`` once that generation serves, failed to come up, or the
+                                           website is off or gone; ``waiting`` when the time is up
+``hold HOST SECONDS``                      ``go`` once the host's website serves; ``down`` when it will not
+                                           serve soon; ``nothing`` when nobody has that name
+``status``                                 one line of JSON: the sandboxes with process id, memory, phase
+=========================================  ===========================================================
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from hereabouts.errors import PlatformNotRunning
+
+
+def ask(path: Path, line: str, *, seconds: float) -> str:
+    """Send one line to the supervisor and return its answer, waiting ``seconds`` at the longest.
+
+    Raises PlatformNotRunning when nobody answers.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(seconds)
+            connection.connect(str(path))
+            connection.sendall(line.encode() + b"\n")
+            with connection.makefile("rb") as answers:
+                answer = answers.readline()
+    except OSError as error:
+        raise PlatformNotRunning(path=path) from error
+    if not answer.endswith(b"\n"):
+        raise PlatformNotRunning(path=path)
+    return answer.decode().rstrip("\n")
+
+
+def settle(path: Path, website_id: int, generation: int, seconds: float) -> bool:
+    """Poke the supervisor and wait until the generation serves or failed; False when time ran out."""
+    line = f"settle {website_id} {generation} {seconds:g}"
+    return ask(path, line, seconds=seconds + 5) == "done"
