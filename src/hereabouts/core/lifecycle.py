@@ -64,6 +64,8 @@ class Seen:
     failed: int = 0
     failure: str | None = None
     served_once: bool = False
+    hint: str | None = None
+    """What is wrong with the instance that is starting, as far as can be told before its time is up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +253,7 @@ def status(wanted: Website, seen: Seen, limits: Limits) -> tuple[Status, str | N
         if seen.failures >= limits.crash_limit:
             return Status.CRASHED, seen.failure
         return Status.RESTARTING, seen.failure
-    if seen.served_once:
-        return Status.RESTARTING, None
-    return Status.STARTING, None
+    return Status.RESTARTING if seen.served_once else Status.STARTING, seen.hint
 
 
 def observation(wanted: Website, seen: Seen, since: float, limits: Limits) -> Observation:
@@ -268,4 +268,4 @@ def settled(wanted: Website | None, seen: Seen, generation: int) -> bool:
     if wanted is None or not wanted.enabled:
         return not any(i.id == seen.lead for i in seen.instances) and seen.lead in (Lead.DISABLED, Lead.NOWHERE)
     serving = max((i.generation for i in seen.instances if i.id == seen.lead), default=0)
-    return serving >= generation or seen.failed >= generation
+    return serving >= generation or seen.failed >= generation or seen.hint is not None

@@ -1,0 +1,108 @@
+"""The ingress: nginx's static configuration, filled in from the settings."""
+
+from __future__ import annotations
+
+import re
+import resource
+import subprocess
+from pathlib import Path
+
+import hereabouts
+from hereabouts import files
+from hereabouts.config import Config
+from hereabouts.errors import MachineError
+from hereabouts.sandbox.homes import nginx_ids
+from hereabouts.sandbox.network import gateway
+
+_MODULES = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"), Path("/usr/share/nginx/modules"))
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+
+
+def sources() -> Path:
+    """The directory of the configuration's template, the Lua files and the pages."""
+    return Path(hereabouts.__file__).parents[2] / "ingress"
+
+
+def modules() -> Path:
+    """Where nginx's dynamic modules are. Raises MachineError when the Lua module is not installed."""
+    for path in _MODULES:
+        if (path / "ngx_http_lua_module.so").exists():
+            return path
+    raise MachineError(
+        problem="nginx's Lua module is not installed.", remedy="Run `apt install libnginx-mod-http-lua`."
+    )
+
+
+def prepare(config: Config) -> list[str]:
+    """Write nginx.conf and the directories it names; returns the command that runs nginx in the foreground.
+
+    Raises MachineError with nginx's own words when it refuses the configuration.
+    """
+    workers = nginx_ids(config)
+    directory = files.directory(config.run_dir / "ingress", mode=0o750, owner=workers)
+    files.directory(config.live, mode=0o750, owner=(0, workers[1]))
+    files.directory(config.logs / "platform", mode=0o750, owner=(0, workers[1]))
+    config.hold_socket.unlink(missing_ok=True)
+    target = directory / "nginx.conf"
+    files.replace(target, render(config))
+    command = [config.nginx, "-c", str(target), "-e", str(config.logs / "platform" / "nginx.log")]
+    tested = subprocess.run([*command, "-t", "-q"], capture_output=True, text=True, check=False)
+    config.hold_socket.unlink(missing_ok=True)
+    if tested.returncode:
+        raise MachineError(
+            problem=f"nginx refuses its configuration: {tested.stderr.strip()[-500:]}.",
+            remedy="`hereabouts doctor` checks nginx and its Lua module.",
+        )
+    return command
+
+
+def render(config: Config) -> str:
+    """nginx.conf for these settings."""
+    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if open_files == resource.RLIM_INFINITY:
+        open_files = 1 << 20
+    values = {
+        "nginx_user": config.nginx_user,
+        "open_files": open_files,
+        "connections": max(512, min(16_384, open_files // 2)),
+        "drain_seconds": max(1, round(config.drain_seconds)),
+        "run_dir": config.run_dir,
+        "logs": config.logs,
+        "modules": modules(),
+        "body_mb": config.body_mb,
+        "ingress": sources(),
+        "hold_socket": config.hold_socket,
+        "supervisor_socket": config.supervisor_socket,
+        "control_socket": config.control_socket,
+        "hold_seconds": f"{config.hold_seconds:g}",
+        "response_seconds": config.response_seconds,
+        "certificates": config.certificates,
+        "default_certificate": config.certificates / "live" / f"{config.host}.pem",
+        "listen": listen(config, default=True),
+        "listen_plain": listen(config, default=False),
+        "platform_hosts": " ".join(sorted(config.platform_hosts)),
+    }
+    template = (sources() / "nginx.conf").read_text(encoding="utf-8")
+    return _PLACE.sub(lambda found: str(values[found[1]]), template)
+
+
+def listen(config: Config, *, default: bool) -> str:
+    """The ``listen`` lines: every address that visitors use, and this machine's address towards sandboxes."""
+    addresses = list(config.listen)
+    if "0.0.0.0" not in addresses:
+        addresses.append(str(gateway(config)))
+    server = " default_server backlog=4096" if default else ""
+    lines = []
+    for address in addresses:
+        lines.append(f"listen {address}:{config.http_port}{server};")
+        lines.append(f"listen {address}:{config.https_port} ssl{' http2' if _old_http2() else ''}{server};")
+    if not _old_http2():
+        lines.append("http2 on;")
+    return "\n        ".join(lines)
+
+
+def _old_http2() -> bool:
+    """Whether this nginx (before 1.25.1) wants http2 as a word of ``listen``."""
+    found = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", found)
+    return version is None or tuple(map(int, version.groups())) < (1, 25, 1)

@@ -1,0 +1,34 @@
+"""The supervisor's process: the loop with the database and the local authority at its side."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from hereabouts import files
+from hereabouts.certificates import local
+from hereabouts.config import Config
+from hereabouts.core.store import Store
+from hereabouts.supervisor.loop import Supervisor
+
+
+def run(config: Config) -> None:
+    """Supervise until TERM or INT (which end the sandboxes) or USR1 (which leaves them running)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.umask(0o022)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hereabouts.control.settings")
+    import django
+
+    django.setup()
+    from hereabouts.control.store import DjangoStore
+
+    for path in (config.routes, config.instances, config.homes, config.logs):
+        files.directory(path, mode=0o711 if path == config.homes else 0o755)
+    asyncio.run(_supervise(config, DjangoStore()))
+
+
+async def _supervise(config: Config, store: Store) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
+    await Supervisor(config, store, lambda domain: local.ensure_certificate(config, domain)).run()

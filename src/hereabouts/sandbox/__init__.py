@@ -1,0 +1,1 @@
+"""The sandbox that sites and consoles run in: an OCI runtime, its configuration, homes and network."""

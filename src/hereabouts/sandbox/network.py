@@ -1,0 +1,192 @@
+"""Each sandbox's own network: a namespace, a cable to this machine, rules for what it may reach.
+
+A namespace is made without a name and held by an open file until the sandbox's processes are in it; it
+disappears, cable and routes included, with the last of them. Nothing is left to clean up.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from pyroute2 import IPRoute, NetlinkError
+
+from hereabouts.config import Config
+from hereabouts.errors import MachineError, SandboxError
+from hereabouts.sandbox.homes import name_servers
+
+_CLONE_NEWNET = 0x40000000
+_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+_libc = ctypes.CDLL(None, use_errno=True)
+_lock = threading.Lock()
+
+_RULES = """\
+table ip hereabouts_{tag}
+delete table ip hereabouts_{tag}
+table ip hereabouts_{tag} {{
+    set blocked {{ type ipv4_addr; flags interval; auto-merge; {blocked} }}
+    set name_servers {{ type ipv4_addr; {servers} }}
+    chain input {{
+        type filter hook input priority filter; policy accept;
+        iifname != "{prefix}*" accept
+        ct state established,related accept
+        tcp dport {{ {http}, {https} }} accept
+        ip daddr @name_servers meta l4proto {{ tcp, udp }} th dport 53 accept
+        icmp type echo-request accept
+        reject
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+        iifname "{prefix}*" oifname "{prefix}*" drop
+        iifname "{prefix}*" ip saddr != {subnet} drop
+        iifname "{prefix}*" ip daddr @name_servers meta l4proto {{ tcp, udp }} th dport 53 accept
+        iifname "{prefix}*" ip daddr @blocked reject
+        iifname "{prefix}*" accept
+        oifname "{prefix}*" ct state established,related accept
+        oifname "{prefix}*" drop
+    }}
+    chain outgoing {{
+        type nat hook postrouting priority srcnat; policy accept;
+        ip saddr {subnet} oifname != "{prefix}*" masquerade
+    }}
+}}
+"""
+
+
+def prepare(config: Config) -> None:
+    """Make this machine ready to host sandboxes: its own address towards them, forwarding, rules.
+
+    Safe to repeat; running sandboxes keep their connections. Raises MachineError.
+    """
+    with IPRoute() as links:
+        loopback = links.link_lookup(ifname="lo")[0]
+        links.addr("replace", index=loopback, address=str(gateway(config)), prefixlen=32)
+    if _FORWARD.read_text().strip() != "1":
+        _FORWARD.write_text("1")
+    done = subprocess.run(["nft", "-f", "-"], input=_rules(config), text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise MachineError(
+            problem=f"The packet filter refused the sandboxes' rules: {done.stderr.strip()[:300]}.",
+            remedy="Install nftables, and run on a kernel with nf_tables.",
+        )
+
+
+def release(config: Config) -> None:
+    """Take this platform's rules and address away again."""
+    subprocess.run(["nft", "delete", "table", "ip", f"hereabouts_{config.tag}"], capture_output=True, check=False)
+    with IPRoute() as links:
+        loopback = links.link_lookup(ifname="lo")[0]
+        try:
+            links.addr("del", index=loopback, address=str(gateway(config)), prefixlen=32)
+        except NetlinkError:
+            return
+
+
+def gateway(config: Config) -> IPv4Address:
+    """This machine's address towards the sandboxes."""
+    return config.subnet.network_address + 1
+
+
+def _prefix(config: Config) -> str:
+    return f"hb{config.tag}-"
+
+
+def _rules(config: Config) -> str:
+    def elements(addresses: list[str]) -> str:
+        return f"elements = {{ {', '.join(addresses)} }};" if addresses else ""
+
+    return _RULES.format(
+        tag=config.tag,
+        prefix=_prefix(config),
+        subnet=config.subnet,
+        http=config.http_port,
+        https=config.https_port,
+        blocked=elements(list(config.blocked_networks)),
+        servers=elements(name_servers()),
+    )
+
+
+@contextmanager
+def namespace(config: Config) -> Iterator[str]:
+    """A fresh network namespace with a cable to this machine, as a path that an OCI runtime can join.
+
+    The path is good inside the ``with``; a process that joined keeps the namespace afterwards.
+    """
+    with _lock:
+        address, cable = _free_address(config)
+        with ThreadPoolExecutor(1) as thread:  # a thread of its own: it leaves this machine's network
+            descriptor = thread.submit(_make, config, address, cable).result()
+        _connect(config, address, cable)
+    try:
+        yield f"/proc/{os.getpid()}/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _make(config: Config, address: IPv4Address, cable: str) -> int:
+    """Enter a new namespace, lay the cable from inside, and return the namespace as an open file."""
+    machine = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        if _libc.unshare(_CLONE_NEWNET) != 0:
+            raise SandboxError(doing="given a network", problem=f"{os.strerror(ctypes.get_errno())}.")
+        with IPRoute() as links:  # opened after the change, hence inside
+            links.link("add", ifname="eth0", kind="veth", peer={"ifname": cable, "net_ns_fd": machine})
+            here = links.link_lookup(ifname="eth0")[0]
+            links.link("set", index=links.link_lookup(ifname="lo")[0], state="up")
+            links.addr("add", index=here, address=str(address), prefixlen=32)
+            links.link("set", index=here, state="up")
+            links.route("add", dst=f"{gateway(config)}/32", oif=here, scope="link")
+            links.route("add", dst="0.0.0.0/0", gateway=str(gateway(config)))
+        return os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    finally:
+        os.close(machine)
+
+
+def unix_socket(pid: int) -> socket.socket:
+    """A unix stream socket that belongs to the network namespace of a process.
+
+    A connection made with it is listed in that namespace's ``/proc/{pid}/net/unix``, on both of its ends.
+    """
+
+    def make() -> socket.socket:
+        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+        try:
+            if _libc.setns(namespace, _CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+            return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        finally:
+            os.close(namespace)
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(make).result()
+
+
+def _connect(config: Config, address: IPv4Address, cable: str) -> None:
+    """Take up this machine's end of the cable."""
+    with IPRoute() as links:
+        here = links.link_lookup(ifname=cable)[0]
+        links.link("set", index=here, state="up")
+        links.route("replace", dst=f"{address}/32", oif=here, scope="link", prefsrc=str(gateway(config)))
+
+
+def _free_address(config: Config) -> tuple[IPv4Address, str]:
+    """An address that no cable of this platform uses, and the cable's name, which ends in its number."""
+    prefix = _prefix(config)
+    names = [path.name for path in Path("/sys/class/net").iterdir()]
+    taken = {int(name.removeprefix(prefix), 16) for name in names if name.startswith(prefix)}
+    size = config.subnet.num_addresses
+    number = next((n for n in range(2, size - 1) if n not in taken), None)
+    if number is None:
+        raise SandboxError(
+            doing="given a network",
+            problem=f"all {size - 3} addresses of {config.subnet} are in use. Set a larger `network`.",
+        )
+    return config.subnet.network_address + number, f"{prefix}{number:x}"

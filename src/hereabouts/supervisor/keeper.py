@@ -1,0 +1,344 @@
+"""The keeper of one website: compares what is wanted with what is seen, and acts, until they agree."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hereabouts.config import Config
+from hereabouts.core import lifecycle
+from hereabouts.core.lifecycle import Action, Clear, GiveUp, Instance, Lead, Limits, Move, Phase, Publish, Route, Seen, Start
+from hereabouts.core.webapp import Observation, Website
+from hereabouts.errors import HereaboutsError, SandboxError
+from hereabouts.supervisor import logs, procfs, routes
+from hereabouts.supervisor.diagnosis import explain_end, explain_port, explain_silence
+from hereabouts.supervisor.memory import OutOfMemory
+from hereabouts.supervisor.sandboxed import Sandboxed, remove
+
+_PORT_HINT_SECONDS = 1.5
+"""A server that listens on a TCP port and not on its socket for so long is told of."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What every keeper shares."""
+
+    config: Config
+    secret: bytes
+    seccomp: dict[str, Any] | None
+    starts: asyncio.Semaphore
+    memory: OutOfMemory
+    record: Callable[[int, Observation], Awaitable[bool]]
+    """Writes an observation down; False when that could not be done now."""
+    prepare: Callable[[str], None]
+    """Sees to a domain's certificate before visitors are led there."""
+
+
+class Keeper:
+    """Brings one website to what is wanted of it and keeps it there. All methods run in the event loop."""
+
+    def __init__(self, means: Means, website: Website, seen: Seen | None = None) -> None:
+        self._means = means
+        self._config = means.config
+        self._limits = limits(means.config)
+        self.website = website
+        self.wanted: Website | None = website
+        self.seen = seen or Seen()
+        self.sandboxes: dict[str, Sandboxed] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stirred: dict[str, asyncio.Event] = {}
+        self._refusing = ""
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._last: Observation | None = None
+
+    def want(self, website: Website | None) -> None:
+        """Take note of what is wanted now; None once the website is deleted."""
+        if website != self.wanted or self._last is None:
+            self.wanted = website
+            self.website = website or self.website
+            self._wake.set()
+
+    def adopt(self, sandbox: Sandboxed, phase: Phase, since: float, *, lead: str | None = None) -> None:
+        """Take over an instance that runs already; ``lead`` is its name when visitors are led to it."""
+        instance = Instance(sandbox.name, sandbox.record.generation, phase, since)
+        self.sandboxes[sandbox.name] = sandbox
+        self.seen = replace(
+            self.seen, instances=(*self.seen.instances, instance), lead=lead or self.seen.lead
+        )
+        self._attend(sandbox)
+
+    async def run(self) -> None:
+        """Keep the website until it is deleted and nothing of it is left."""
+        while True:
+            self._wake.clear()
+            now = time.time()
+            plan = lifecycle.plan(self.wanted, self.seen, now, self._limits)
+            for action in plan.actions:
+                await self._apply(action)
+            await self._tell()
+            if plan.actions:
+                continue
+            if self.wanted is None and not self.seen.instances:
+                logs.remove(self._config, self.website)
+                return
+            await self._sleep(plan.wake_at)
+
+    async def settle(self, generation: int, seconds: float) -> bool:
+        """Wait until the generation serves or failed, or the website is off; False when the time is up."""
+
+        def answered() -> bool:
+            return lifecycle.settled(self.wanted, self.seen, generation)
+
+        return await self._wait_for(answered, seconds)
+
+    async def hold(self, seconds: float) -> str:
+        """Wait for the website to serve: ``go``, or ``down`` when it won't soon."""
+        published = self.sandboxes.get(str(self.seen.lead))
+        if published and not await asyncio.to_thread(published.answers):
+            await self._republish(published)
+
+        def answered() -> bool:
+            return self._serves() or self._hopeless()
+
+        await self._wait_for(answered, seconds)
+        return "go" if self._serves() else "down"
+
+    async def end(self) -> None:
+        """End every process of the website at once, whatever is wanted of it: the platform stops."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*(asyncio.to_thread(s.finish, self._limits.stop) for s in self.sandboxes.values()))
+        routes.lead(self._config, self.website, Lead.NOWHERE)
+
+    def abandon(self) -> None:
+        """Stop watching; the processes go on and the next supervisor adopts them."""
+        for task in self._tasks.values():
+            task.cancel()
+        for sandbox in self.sandboxes.values():
+            sandbox.close()
+
+    def _serves(self) -> bool:
+        sandbox = self.sandboxes.get(str(self.seen.lead))
+        return sandbox is not None and sandbox.name != self._refusing
+
+    def _hopeless(self) -> bool:
+        if self.wanted is None or not self.wanted.enabled:
+            return True
+        starting = any(i.phase in (Phase.STARTING, Phase.READY) for i in self.seen.instances)
+        return not starting and self.seen.failures >= self._limits.crash_limit
+
+    async def _wait_for(self, answered: Callable[[], bool], seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(answered)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _sleep(self, wake_at: float | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if wake_at is None else max(0.0, wake_at - time.time()) + 0.001):
+                await self._wake.wait()
+
+    async def _tell(self) -> None:
+        """Record a change of state, and let those who wait look again."""
+        if self.wanted is not None:
+            now = time.time()
+            latest = lifecycle.observation(self.wanted, self.seen, now, self._limits)
+            if self._last is not None and latest.status is self._last.status:
+                latest = replace(latest, since=self._last.since)
+            if latest != self._last:
+                if await self._means.record(self.website.id, latest):
+                    self._last = latest
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _apply(self, action: Action) -> None:
+        match action:
+            case Start(generation):
+                await self._start(generation)
+            case Publish(name):
+                await self._publish(name)
+            case Route(target):
+                await self._route(target)
+            case Move(name, phase):
+                self._move(name, phase)
+            case GiveUp(name):
+                await self._give_up(name)
+            case Clear(name):
+                await self._clear(name)
+
+    async def _start(self, generation: int) -> None:
+        website = self.website
+        try:
+            async with self._means.starts:
+                means = self._means
+                sandbox = await asyncio.to_thread(
+                    Sandboxed.start, self._config, website, means.secret, means.seccomp, time.time()
+                )
+        except HereaboutsError as error:
+            self._fail(website, generation, str(error))
+            return
+        self.sandboxes[sandbox.name] = sandbox
+        instance = Instance(sandbox.name, website.generation, Phase.STARTING, time.time())
+        self.seen = replace(self.seen, instances=(*self.seen.instances, instance), hint=None)
+        self._attend(sandbox)
+
+    async def _publish(self, name: str) -> None:
+        sandbox = self.sandboxes[name]
+        sandbox.end_probe()
+        try:
+            await asyncio.to_thread(self._lead_to, sandbox)
+        except (SandboxError, OSError) as error:
+            self._fail(sandbox.website, sandbox.record.generation, str(error))
+            self._move(name, Phase.TERMINATING)
+            return
+        now = time.time()
+        self.seen = lifecycle.published(self.seen, name, now)
+        sandbox.keep(Phase.SERVING, now)
+
+    def _lead_to(self, sandbox: Sandboxed) -> None:
+        self._means.prepare(self.website.domain)
+        routes.lead(self._config, self.website, sandbox.publish())
+
+    async def _republish(self, sandbox: Sandboxed) -> None:
+        """The published socket refuses: its server made another one, or stopped listening."""
+        target = await asyncio.to_thread(sandbox.republish)
+        if target is None:
+            self._refusing = sandbox.name
+            return
+        self._refusing = ""
+        if self.seen.lead == sandbox.name:
+            routes.lead(self._config, self.website, target)
+
+    async def _route(self, target: Lead) -> None:
+        def act() -> None:
+            if target is not Lead.NOWHERE:
+                self._means.prepare(self.website.domain)
+            routes.lead(self._config, self.website, target)
+
+        await asyncio.to_thread(act)
+        self.seen = replace(self.seen, lead=target)
+
+    def _move(self, name: str, phase: Phase) -> None:
+        sandbox = self.sandboxes[name]
+        now = time.time()
+        self.seen = lifecycle.moved(self.seen, name, phase, now)
+        sandbox.keep(phase, now)
+        self._stirred[name].set()
+        if phase is Phase.TERMINATING:
+            sandbox.terminate()
+        elif phase is Phase.KILLING:
+            sandbox.kill()
+
+    async def _give_up(self, name: str) -> None:
+        sandbox = self.sandboxes[name]
+        ports = procfs.tcp_ports(sandbox.pid)
+        reason = explain_silence(self._limits.start, ports, sandbox.errors(), sandbox.record.command)
+        self._fail(sandbox.website, sandbox.record.generation, reason)
+        self._move(name, Phase.TERMINATING)
+
+    async def _clear(self, name: str) -> None:
+        sandbox = self.sandboxes.pop(name, None)
+        await asyncio.to_thread(remove, self._config, name)
+        if sandbox:
+            sandbox.close()
+        self._tasks.pop(name, None)
+        self._stirred.pop(name, None)
+        remaining = tuple(i for i in self.seen.instances if i.id != name)
+        self.seen = replace(self.seen, instances=remaining)
+
+    def _fail(self, website: Website, generation: int, reason: str, served: float = 0.0) -> None:
+        self.seen = lifecycle.failed(self.seen, generation, reason, time.time(), self._limits, served=served)
+        logs.note(self._config, website, f"The website is not serving: {reason}" if not served else reason)
+
+    def _attend(self, sandbox: Sandboxed) -> None:
+        self._stirred[sandbox.name] = asyncio.Event()
+        self._tasks[sandbox.name] = asyncio.create_task(self._watch(sandbox))
+
+    def _phase(self, name: str) -> Instance | None:
+        return next((i for i in self.seen.instances if i.id == name), None)
+
+    async def _watch(self, sandbox: Sandboxed) -> None:
+        """Follow one instance to its end: see it accept, see it fall idle while it drains, see it exit."""
+        loop = asyncio.get_running_loop()
+        stirred = self._stirred[sandbox.name]
+        ended = False
+
+        def end() -> None:
+            nonlocal ended
+            ended = True
+            loop.remove_reader(sandbox.pidfd)
+            stirred.set()
+
+        loop.add_reader(sandbox.pidfd, end)
+        try:
+            while not ended:
+                stirred.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._look(sandbox)):
+                        await stirred.wait()
+        finally:
+            loop.remove_reader(sandbox.pidfd)
+        self._ended(sandbox)
+
+    def _look(self, sandbox: Sandboxed) -> float:
+        """Observe the instance; returns the seconds after which to look again."""
+        instance = self._phase(sandbox.name)
+        if instance is None:
+            return 1.0
+        now = time.time()
+        age = now - instance.since
+        if instance.phase is Phase.STARTING:
+            if sandbox.accepts():
+                self.seen = replace(lifecycle.moved(self.seen, sandbox.name, Phase.READY, now), hint=None)
+                self._wake.set()
+                return 0.2
+            if age > _PORT_HINT_SECONDS and self.seen.hint is None:
+                self._hint(sandbox)
+            return 0.004 if age < 3 else 0.05
+        if instance.phase is Phase.DRAINING:
+            idle = sandbox.connections() == 0
+            if idle != instance.idle:
+                kept = replace(instance, idle=idle)
+                others = tuple(kept if i.id == sandbox.name else i for i in self.seen.instances)
+                self.seen = replace(self.seen, instances=others)
+                self._wake.set()
+            return 0.2
+        return 0.2 if instance.phase is Phase.READY else 3600.0
+
+    def _hint(self, sandbox: Sandboxed) -> None:
+        ports = procfs.tcp_ports(sandbox.pid)
+        if ports:
+            self.seen = replace(self.seen, hint=explain_port(ports, sandbox.record.command))
+            self._wake.set()
+
+    def _ended(self, sandbox: Sandboxed) -> None:
+        ended = replace(sandbox.reap(), out_of_memory=self._means.memory.killed(sandbox.name))
+        instance = self._phase(sandbox.name)
+        sandbox.end_probe()
+        if instance and instance.phase in lifecycle.LIVE:
+            served = time.time() - instance.since if instance.phase is Phase.SERVING else 0.0
+            reason = explain_end(
+                ended, sandbox.errors(), sandbox.record.command, self._config.memory_mb, served=served > 0
+            )
+            self._fail(sandbox.website, sandbox.record.generation, reason, served)
+        self.seen = lifecycle.moved(self.seen, sandbox.name, Phase.ENDED, time.time())
+        self._wake.set()
+
+
+def limits(config: Config) -> Limits:
+    """The plan's times, from the settings."""
+    return Limits(
+        start=config.start_seconds,
+        drain=config.drain_seconds,
+        stop=config.stop_seconds,
+        crash_limit=config.crash_limit,
+        crash_pause=config.crash_pause_seconds,
+    )

@@ -1,0 +1,75 @@
+"""A website's three logs: opened for its processes, kept to a size, removed with it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import IO
+
+from hereabouts import files
+from hereabouts.config import Config
+from hereabouts.core.webapp import Website
+
+KINDS = ("access", "error", "server")
+
+
+def path(config: Config, website: Website, kind: str) -> Path:
+    """Where a log is on this machine; in the website's sandbox it is ``/var/log/{domain}.{kind}.log``."""
+    return config.logs / website.account.name / f"{website.domain}.{kind}.log"
+
+
+def open_for_writing(config: Config, website: Website, kind: str) -> IO[bytes]:
+    """The log as a process's output: always appended to, whoever else writes or truncates."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path(config, website, kind), flags, 0o644)
+    os.fchown(descriptor, website.account.uid, website.account.uid)  # so that /dev/stdout can be opened
+    return os.fdopen(descriptor, "wb", buffering=0)
+
+
+def size(config: Config, website: Website, kind: str) -> int:
+    """The log's size in bytes, 0 where there is none."""
+    try:
+        return path(config, website, kind).stat().st_size
+    except OSError:
+        return 0
+
+
+def since(config: Config, website: Website, kind: str, offset: int, limit: int = 16_384) -> str:
+    """What was written after ``offset``, its last ``limit`` bytes; all of it once the log was rotated."""
+    written = size(config, website, kind) - offset
+    wanted = min(limit, written) if written >= 0 else limit
+    return files.tail(path(config, website, kind), wanted).decode(errors="replace") if wanted else ""
+
+
+def note(config: Config, website: Website, sentence: str) -> None:
+    """Write a line of the platform's own into the error log. A full disk is passed over."""
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    try:
+        with open_for_writing(config, website, "error") as log:
+            log.write(f"[hereabouts] {moment} {sentence}\n".encode())
+    except OSError:
+        return
+
+
+def rotate(config: Config, website: Website) -> None:
+    """Keep each log to ``log_mb``: what is beyond goes to ``.1``, which holds the latest ``log_mb`` before."""
+    limit = config.log_mb << 20
+    for kind in KINDS:
+        if size(config, website, kind) <= limit:
+            continue
+        log = path(config, website, kind)
+        latest = files.tail(log, limit)
+        try:
+            files.replace(log.with_name(f"{log.name}.1"), latest)
+        except OSError:  # no room for the old part: the log must not grow for that
+            log.with_name(f"{log.name}.1").unlink(missing_ok=True)
+        os.truncate(log, 0)
+
+
+def remove(config: Config, website: Website) -> None:
+    """Remove a deleted website's logs."""
+    for kind in KINDS:
+        log = path(config, website, kind)
+        log.unlink(missing_ok=True)
+        log.with_name(f"{log.name}.1").unlink(missing_ok=True)

@@ -1,0 +1,283 @@
+"""The supervisor's loop: reads what is wanted, has a keeper for each website, answers questions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from hereabouts import files
+from hereabouts.config import Config
+from hereabouts.core.lifecycle import Lead, Phase, Seen
+from hereabouts.core.store import Store
+from hereabouts.core.webapp import Observation, Website
+from hereabouts.sandbox import homes, runtime
+from hereabouts.supervisor import logs, procfs, routes
+from hereabouts.supervisor.keeper import Keeper, Means
+from hereabouts.supervisor.memory import OutOfMemory
+from hereabouts.supervisor.sandboxed import Sandboxed, remove
+
+_TICK_SECONDS = 5.0
+_ROTATE_SECONDS = 1.0
+_LONGEST_HOLD_SECONDS = 3600.0
+_PR_SET_CHILD_SUBREAPER = 36
+
+_T = TypeVar("_T")
+
+log = logging.getLogger("hereabouts.supervisor")
+
+
+class Supervisor:
+    """Keeps every website as the database wants it. The tick is the guarantee, a poke saves waiting."""
+
+    def __init__(self, config: Config, store: Store, prepare: Callable[[str], None]) -> None:
+        self.config = config
+        self._store = store
+        self._database = ThreadPoolExecutor(1, thread_name_prefix="database")
+        self._means = Means(
+            config=config,
+            secret=config.secret_file.read_bytes(),
+            seccomp=runtime.seccomp(),
+            starts=asyncio.Semaphore(2 * (os.cpu_count() or 1)),
+            memory=OutOfMemory(config.tag),
+            record=self._record,
+            prepare=prepare,
+        )
+        self._keepers: dict[int, Keeper] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._hosts: dict[str, int] = {}
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until TERM or INT, which also ends the sandboxes; USR1 leaves them to the next supervisor."""
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # so that exit codes come here
+        loop = asyncio.get_running_loop()
+        leave = False
+
+        def stop(*, sites_too: bool) -> None:
+            nonlocal leave
+            leave = not sites_too
+            self._stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: stop(sites_too=True))
+        loop.add_signal_handler(signal.SIGUSR1, lambda: stop(sites_too=False))
+        homes.make_rootfs(self.config)
+        await self._take_over()
+        server = await self._listen()
+        rotation = asyncio.create_task(self._rotate())
+        while not self._stop.is_set():
+            await self._tick()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._stop.wait()
+        server.close()
+        rotation.cancel()
+        if leave:
+            for keeper in self._keepers.values():
+                keeper.abandon()
+        else:
+            await self._end_all()
+
+    async def _read(self, ask: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._database, ask)
+
+    async def _record(self, website_id: int, observation: Observation) -> bool:
+        try:
+            await self._read(lambda: self._store.record(website_id, observation))
+        except Exception as error:  # the database may be locked, full or gone: the next tick tries again
+            log.error("Could not record website %d: %s. Trying again.", website_id, error)
+            return False
+        return True
+
+    async def _take_over(self) -> None:
+        """Adopt the sandboxes that run, remove the remains of those that don't."""
+        names = [path.name for path in self.config.instances.iterdir() if path.is_dir()]
+        gate = asyncio.Semaphore(4)
+
+        async def adopt(name: str) -> Sandboxed | None:
+            async with gate:
+                sandbox = await asyncio.to_thread(Sandboxed.adopt, self.config, name)
+                if sandbox is None:
+                    await asyncio.to_thread(remove, self.config, name)
+                return sandbox
+
+        found = [sandbox for sandbox in await asyncio.gather(*map(adopt, names)) if sandbox]
+        wanted: dict[int, Website] = {}
+        observed: dict[int, Observation] = {}
+        while not self._stop.is_set():
+            try:
+                wanted = {website.id: website for website in await self._read(self._store.websites)}
+                observed = dict(await self._read(self._store.observations))
+                break
+            except Exception as error:
+                log.error("The database does not answer: %s. Trying again.", error)
+                await asyncio.sleep(1)
+        table = routes.read(self.config)
+        for sandbox in sorted(found, key=lambda sandbox: sandbox.record.since):
+            self._adopt(sandbox, wanted, observed, table)
+        self._sweep(found, wanted, table)
+
+    def _adopt(
+        self, sandbox: Sandboxed, wanted: dict[int, Website], observed: dict[int, Observation], table: dict[str, str]
+    ) -> None:
+        record = sandbox.record
+        keeper = self._keepers.get(record.website_id)
+        if keeper is None:
+            website = wanted.get(record.website_id, sandbox.website)
+            past = observed.get(record.website_id)
+            seen = Seen(lead=Lead.WAIT, served_once=True)
+            if past and past.failed:
+                seen = Seen(lead=Lead.WAIT, served_once=True, failed=past.failed, failure=past.detail, failures=1)
+            keeper = self._keepers[record.website_id] = Keeper(self._means, website, seen)
+        target = table.get(record.domain, "")
+        if target.split(".")[0] == sandbox.name:  # led to, whatever was written down before a kill
+            sandbox.published = target
+            keeper.adopt(sandbox, Phase.SERVING, record.since, lead=sandbox.name)
+        elif record.phase is Phase.SERVING:  # was replaced by a newer one, or never got its route
+            keeper.adopt(sandbox, Phase.DRAINING, time.time())
+        else:
+            keeper.adopt(sandbox, record.phase, record.since)
+
+    def _sweep(self, found: list[Sandboxed], wanted: dict[int, Website], table: dict[str, str]) -> None:
+        """Remove routes that nobody wants and sockets whose instance is gone."""
+        kept = {sandbox.name for sandbox in found}
+        domains = {website.domain for website in wanted.values()}
+        for domain, target in table.items():
+            if domain not in domains:
+                (self.config.routes / domain).unlink(missing_ok=True)
+            elif target not in ("wait", "disabled") and target.split(".")[0] not in kept:
+                website = next(website for website in wanted.values() if website.domain == domain)
+                routes.lead(self.config, website, Lead.WAIT)
+        for path in self.config.live.iterdir():
+            if path.name.split(".")[0] not in kept:
+                path.unlink(missing_ok=True)
+
+    async def _tick(self) -> None:
+        """Look at everything that is wanted."""
+        try:
+            wanted = {website.id: website for website in await self._read(self._store.websites)}
+        except Exception as error:
+            log.error("The database does not answer: %s. Sites keep running; trying again.", error)
+            return
+        for website_id, keeper in list(self._keepers.items()):
+            keeper.want(wanted.get(website_id))
+        for website in wanted.values():
+            self._ensure(website)
+
+    def _ensure(self, website: Website) -> Keeper:
+        self._hosts[website.domain] = website.id
+        keeper = self._keepers.get(website.id)
+        if keeper is None:
+            keeper = self._keepers[website.id] = Keeper(self._means, website)
+        keeper.want(website)
+        if website.id not in self._tasks:
+            self._tasks[website.id] = asyncio.create_task(self._keep(website.id, keeper))
+        return keeper
+
+    async def _keep(self, website_id: int, keeper: Keeper) -> None:
+        """Run a keeper to its end; a fault in it is written down and does not take others along."""
+        while True:
+            try:
+                await keeper.run()
+                break
+            except Exception:
+                log.exception("Website %d (%s): the keeper failed; it goes on in a second.", website_id, keeper.website.domain)
+                await asyncio.sleep(1)
+        self._keepers.pop(website_id, None)
+        self._tasks.pop(website_id, None)
+        if self._hosts.get(keeper.website.domain) == website_id:
+            del self._hosts[keeper.website.domain]
+
+    async def _poke(self, website_id: int) -> Keeper | None:
+        """Look again at one website."""
+        website = await self._read(lambda: self._store.website(website_id))
+        if website is not None:
+            return self._ensure(website)
+        keeper = self._keepers.get(website_id)
+        if keeper:
+            keeper.want(None)
+            if website_id not in self._tasks:
+                self._tasks[website_id] = asyncio.create_task(self._keep(website_id, keeper))
+        return keeper
+
+    async def _rotate(self) -> None:
+        while True:
+            await asyncio.sleep(_ROTATE_SECONDS)
+            running = [keeper.website for keeper in self._keepers.values() if keeper.sandboxes]
+            try:
+                await asyncio.to_thread(lambda: [logs.rotate(self.config, website) for website in running])
+            except OSError as error:
+                log.error("Could not rotate logs: %s.", error)
+
+    async def _end_all(self) -> None:
+        """End every sandbox: TERM, then KILL when its time is up."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*(keeper.end() for keeper in self._keepers.values()))
+
+    async def _listen(self) -> asyncio.AbstractServer:
+        path = self.config.supervisor_socket
+        gid = homes.nginx_ids(self.config)[1]
+        files.directory(path.parent, mode=0o711)
+        path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._answer, str(path))
+        os.chown(path, self.config.control_uid, gid)  # control and nginx may ask, nobody else
+        path.chmod(0o660)
+        return server
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(10):
+                line = await reader.readline()
+            words = line.decode(errors="replace").split()
+            writer.write((await self._reply(words)).encode() + b"\n")
+            await writer.drain()
+        except (OSError, TimeoutError, ValueError) as error:
+            log.debug("A question was not answered: %s", error)
+        except Exception as error:
+            log.error("A question was not answered: %s", error)
+        finally:
+            writer.close()
+
+    async def _reply(self, words: list[str]) -> str:
+        match words:
+            case ["settle", website_id, generation, seconds]:
+                keeper = await self._poke(int(website_id))
+                if keeper is None:
+                    return "done"
+                return "done" if await keeper.settle(int(generation), float(seconds)) else "waiting"
+            case ["hold", host, seconds]:
+                found = self._keepers.get(self._hosts.get(host, 0))
+                if found is None:
+                    return "nothing"
+                return await found.hold(min(float(seconds), _LONGEST_HOLD_SECONDS))
+            case ["status"]:
+                return json.dumps({"sandboxes": await asyncio.to_thread(self._sandboxes)})
+            case _:
+                return "what"
+
+    def _sandboxes(self) -> list[dict[str, object]]:
+        return [
+            {
+                "website": keeper.website.id,
+                "instance": instance.id,
+                "generation": instance.generation,
+                "phase": instance.phase.value,
+                "since": instance.since,
+                "pid": keeper.sandboxes[instance.id].pid,
+                "memory_bytes": procfs.memory_bytes(keeper.sandboxes[instance.id].pid),
+            }
+            for keeper in list(self._keepers.values())
+            for instance in keeper.seen.instances
+            if instance.id in keeper.sandboxes
+        ]

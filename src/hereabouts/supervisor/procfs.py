@@ -1,0 +1,104 @@
+"""What /proc tells of a sandbox's processes and sockets. Formats: proc(5), Documentation/filesystems/proc.rst."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+_CONNECTING, _CONNECTED = "02", "03"
+_TCP_LISTEN = "0A"
+_SHELLS = frozenset({"bash", "sh", "dash"})
+
+
+def accepted(pid: int, path: str) -> bool | None:
+    """Whether a connection made inside this process's network namespace was accepted at ``path``.
+
+    None when there is no such connection. A socket that waits to be accepted is listed without an inode.
+    """
+    found = [fields for fields in _unix_sockets(pid) if fields[7] == path and fields[5] in (_CONNECTING, _CONNECTED)]
+    return all(fields[5] == _CONNECTED for fields in found) if found else None
+
+
+def connections(pid: int, path: str) -> int:
+    """How many connections from this machine's namespace (nginx's) the process and its children hold."""
+    inodes = {f"socket:[{fields[6]}]" for fields in _unix_sockets("self") if fields[7] == path}
+    return sum(len(inodes & _sockets(process)) for process in descendants(pid)) if inodes else 0
+
+
+def _unix_sockets(pid: int | str) -> list[list[str]]:
+    """The rows of a namespace's table of unix sockets that have a path."""
+    try:
+        table = Path(f"/proc/{pid}/net/unix").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    rows = [line.split(None, 7) for line in table.splitlines()[1:]]
+    return [row for row in rows if len(row) == 8]
+
+
+def _sockets(pid: int) -> set[str]:
+    found = set()
+    with suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                found.add(os.readlink(entry.path))
+    return found
+
+
+def tcp_ports(pid: int) -> list[int]:
+    """The TCP ports that listen in the process's network namespace."""
+    ports: set[int] = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/{pid}/net/{table}").read_text(encoding="utf-8").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == _TCP_LISTEN:
+                ports.add(int(fields[1].rpartition(":")[2], 16))
+    return sorted(ports)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one started."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (OSError, ValueError):
+        return []
+
+
+def descendants(pid: int) -> list[int]:
+    """The process and all that it and its children started."""
+    found = [pid]
+    for process in found:
+        found.extend(children(process))
+    return found
+
+
+def servers(pid: int) -> list[int]:
+    """The processes to signal: process 1, or what a shell in its place started (a shell passes nothing on)."""
+    found = [pid]
+    for _ in range(5):
+        below = [child for parent in found if _name(parent) in _SHELLS for child in children(parent)]
+        if not below:
+            break
+        found = [p for p in found if _name(p) not in _SHELLS] + below
+    return found
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def memory_bytes(pid: int) -> int:
+    """The memory that a process and all below it share out between them (PSS), in bytes."""
+    total = 0
+    for process in descendants(pid):
+        with suppress(OSError):
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+    return total

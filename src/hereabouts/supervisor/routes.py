@@ -1,0 +1,82 @@
+"""The routing table, a directory: ``routes/{hostname}`` is a symbolic link that nginx's Lua reads.
+
+The link's text is ``{target}:{account}:{domain}``: the target is the name of a socket in ``live/``, or
+``wait`` or ``disabled``; account and domain say which access log the request belongs to.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+from hereabouts import files
+from hereabouts.config import Config
+from hereabouts.core.lifecycle import Lead
+from hereabouts.core.webapp import Website
+
+_SOCKET = "app.sock"
+
+
+def lead(config: Config, website: Website, target: Lead | str) -> None:
+    """Lead the website's visitors to a published socket, or to what explains its absence."""
+    link = config.routes / website.domain
+    if target is Lead.NOWHERE:
+        link.unlink(missing_ok=True)
+        return
+    name = target.value if isinstance(target, Lead) else target
+    files.replace_link(link, f"{name}:{website.account.name}:{website.domain}")
+
+
+def read(config: Config) -> dict[str, str]:
+    """The routes on disk: target by host name."""
+    return {
+        entry.name: str(entry.readlink()).split(":")[0] for entry in config.routes.iterdir() if entry.is_symlink()
+    }
+
+
+def open_socket(directory: Path, uid: int) -> int | None:
+    """The server's socket as an open path, or None where there is none that may be trusted.
+
+    The account owns the directory, so its name is never followed: what is there must be a socket of its own.
+    """
+    try:
+        descriptor = os.open(directory / _SOCKET, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    found = os.fstat(descriptor)
+    if stat.S_ISSOCK(found.st_mode) and found.st_uid == uid:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def publish_socket(config: Config, source: str, name: str) -> None:
+    """Give the socket that ``source`` (``/proc/self/fd/N``) holds open a name in ``live/`` for nginx."""
+    Path(source).chmod(0o666)  # live/ itself is closed to everyone but nginx
+    target = config.live / f"{name}.sock"
+    target.unlink(missing_ok=True)
+    opened = os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY)
+    try:  # with a directory given, Python asks for linkat(2) with AT_SYMLINK_FOLLOW; without, it does not follow
+        os.link(Path(source).name, target, src_dir_fd=opened, follow_symlinks=True)
+    finally:
+        os.close(opened)
+
+
+def withdraw_socket(config: Config, name: str) -> None:
+    """Remove an instance's names in ``live/``."""
+    for path in config.live.glob(f"{name}*.sock"):
+        path.unlink(missing_ok=True)
+
+
+def connects(connection: socket.socket, path: str) -> bool:
+    """Whether somebody listens at ``path``; a server whose queue is full listens, too. Does not wait."""
+    connection.setblocking(False)
+    try:
+        connection.connect(path)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,247 @@
+"""One instance of a website as a process: started or adopted, watched, signalled, removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hereabouts import files
+from hereabouts.config import Config
+from hereabouts.core.lifecycle import Phase
+from hereabouts.core.webapp import Account, Website, socket_path
+from hereabouts.errors import SandboxError
+from hereabouts.sandbox import homes, network, oci, runtime
+from hereabouts.supervisor import logs, procfs, routes
+from hereabouts.supervisor.diagnosis import Ended
+
+_RECORD = "record.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the next supervisor must know of an instance; kept in the instance's directory."""
+
+    name: str
+    website_id: int
+    generation: int
+    domain: str
+    account: Account
+    command: str
+    phase: Phase
+    since: float
+    log_offset: int
+
+
+class Sandboxed:
+    """A running sandbox. Its methods block for milliseconds; the ones that start and remove, for more."""
+
+    def __init__(self, config: Config, record: Record, pid: int, pidfd: int) -> None:
+        self.config = config
+        self.record = record
+        self.pid = pid
+        self.pidfd = pidfd
+        self.published = record.name
+        self._probe: socket.socket | None = None
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def website(self) -> Website:
+        """The website as this instance was started with it."""
+        kept = self.record
+        return Website(kept.website_id, kept.domain, kept.account, kept.command, True, kept.generation)
+
+    @classmethod
+    def start(cls, config: Config, website: Website, secret: bytes, seccomp: dict[str, Any] | None, now: float) -> Sandboxed:
+        """Make the instance's directory and start its sandbox. Raises SandboxError and leaves nothing behind."""
+        name = f"{website.id}-{website.generation}-{secrets.token_hex(4)}"
+        bundle = config.instances / name
+        try:
+            homes.ensure(config, website.account)
+            files.directory(bundle, mode=0o700)
+            sockets = files.directory(bundle / "socket", mode=0o700, owner=(website.account.uid, website.account.uid))
+            offset = logs.size(config, website, "error")
+            record = Record(
+                name, website.id, website.generation, website.domain, website.account, website.command,
+                Phase.STARTING, now, offset,
+            )  # fmt: skip
+            _write(bundle, record)
+            with network.namespace(config) as namespace:
+                content = oci.sandbox_config(
+                    config, website.account, oci.site_process(website), name=name, secret=secret,
+                    rootfs=config.run_dir / "rootfs", etc=homes.etc(config, website.account), namespace=namespace,
+                    sockets=(sockets, os.path.dirname(socket_path(website))), seccomp=seccomp,  # noqa: PTH120
+                )  # fmt: skip
+                runtime.write_bundle(bundle, content)
+                with logs.open_for_writing(config, website, "server") as output, \
+                        logs.open_for_writing(config, website, "error") as errors:  # fmt: skip
+                    pid = runtime.start(config, name, bundle, output, errors)
+            return cls(config, record, pid, os.pidfd_open(pid))
+        except (OSError, SandboxError) as error:
+            remove(config, name)
+            if isinstance(error, SandboxError):
+                raise
+            raise SandboxError(doing="started", problem=f"{error}.") from error
+
+    @classmethod
+    def adopt(cls, config: Config, name: str) -> Sandboxed | None:
+        """Take over a sandbox that another supervisor started; None when it ended or is not whole."""
+        try:
+            kept = json.loads((config.instances / name / _RECORD).read_text(encoding="utf-8"))
+            record = Record(**{**kept, "account": Account(**kept["account"]), "phase": Phase(kept["phase"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        found = runtime.state(config, name)
+        if found is None or found.status != "running":
+            return None
+        try:
+            pidfd = os.pidfd_open(found.pid)
+        except OSError:
+            return None
+        if not runtime.owns(config, name, found.pid):  # the number was reused since the runtime answered
+            os.close(pidfd)
+            return None
+        return cls(config, record, found.pid, pidfd)
+
+    def keep(self, phase: Phase, now: float) -> None:
+        """Write down the phase for the next supervisor."""
+        self.record = Record(**{**_fields(self.record), "phase": phase, "since": now})
+        with suppress(OSError):
+            _write(self.config.instances / self.name, self.record)
+
+    def accepts(self) -> bool:
+        """Whether the server takes connections: one is made, and later looks see whether it was accepted."""
+        path = socket_path(self.website)
+        if self._probe is not None:
+            return procfs.accepted(self.pid, path) is not False
+        with self._socket() as source:
+            if source is None:
+                return False
+            probe = network.unix_socket(self.pid)
+            if not routes.connects(probe, source):
+                probe.close()
+                return False
+            self._probe = probe
+        return bool(procfs.accepted(self.pid, path))
+
+    def end_probe(self) -> None:
+        """Close the connection that ``accepts`` made."""
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
+
+    def connections(self) -> int:
+        """How many connections of the ingress the instance holds."""
+        return procfs.connections(self.pid, socket_path(self.website))
+
+    @contextmanager
+    def _socket(self) -> Iterator[str | None]:
+        """The server's own socket as a path that can't be exchanged meanwhile; None where there is none."""
+        descriptor = routes.open_socket(self.config.instances / self.name / "socket", self.record.account.uid)
+        if descriptor is None:
+            yield None
+            return
+        try:
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+
+    def publish(self) -> str:
+        """Link the server's socket into ``live/``; returns the name to route to. Raises SandboxError."""
+        with self._socket() as source:
+            if source is None:
+                raise SandboxError(doing="published", problem="it removed its own socket before it was published.")
+            routes.publish_socket(self.config, source, self.published)
+        return self.published
+
+    def republish(self) -> str | None:
+        """Publish anew under another name when the server replaced its socket; None when nobody listens."""
+        with self._socket() as source:
+            if source is None or not _listens(source):
+                return None
+            self.published = f"{self.name}.{secrets.token_hex(2)}"
+            routes.publish_socket(self.config, source, self.published)
+            return self.published
+
+    def answers(self) -> bool:
+        """Whether the published socket takes connections."""
+        return _listens(str(self.config.live / f"{self.published}.sock"))
+
+    def terminate(self) -> None:
+        """Ask the server to end: TERM to process 1, or to the servers that a shell in its place started."""
+        for pid in procfs.servers(self.pid):
+            with suppress(OSError):
+                if pid == self.pid:
+                    signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
+                elif runtime.owns(self.config, self.name, pid):
+                    os.kill(pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End process 1, and with it every process of the sandbox (pid_namespaces(7))."""
+        with suppress(OSError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def finish(self, seconds: float) -> None:
+        """End the sandbox and remove it: TERM, and KILL after so many seconds."""
+        self.terminate()
+        if not select.select([self.pidfd], [], [], seconds)[0]:
+            self.kill()
+            select.select([self.pidfd], [], [], seconds)
+        self.reap()
+        self.close()
+        remove(self.config, self.name)
+
+    def reap(self) -> Ended:
+        """How the process ended, once its pidfd is readable."""
+        try:
+            result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        except (ChildProcessError, OSError):
+            return Ended()
+        if result is None:
+            return Ended()
+        if result.si_code == os.CLD_EXITED:
+            return Ended(code=result.si_status)
+        return Ended(signal=result.si_status)
+
+    def errors(self) -> str:
+        """What the instance wrote to the error log."""
+        return logs.since(self.config, self.website, "error", self.record.log_offset)
+
+    def close(self) -> None:
+        """Let go of the process without touching it."""
+        self.end_probe()
+        with suppress(OSError):
+            os.close(self.pidfd)
+
+
+def remove(config: Config, name: str) -> None:
+    """Remove what is left of an instance: the runtime's record, its published socket, its directory."""
+    runtime.delete(config, name)
+    routes.withdraw_socket(config, name)
+    shutil.rmtree(config.instances / name, ignore_errors=True)
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        return routes.connects(connection, path)
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in Record.__slots__}
+
+
+def _write(bundle: Path, record: Record) -> None:
+    content = {**asdict(record), "phase": record.phase.value}
+    files.replace(bundle / _RECORD, json.dumps(content), mode=0o600)
