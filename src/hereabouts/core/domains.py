@@ -64,9 +64,10 @@ def check_ownership(name: str, username: str, sites_domain: str, platform_hosts:
     """
     if name in platform_hosts or name == sites_domain:
         raise _refuse(f"{name} is a name of the platform itself. Choose another one.")
-    if name == "localhost" or name.endswith(".localhost") and sites_domain != "localhost":
-        raise _refuse("A name under localhost can't be the domain of a website.")
-    if not is_custom(name, sites_domain):
+    if is_custom(name, sites_domain):
+        if name.endswith(".localhost"):
+            raise _refuse("A name under localhost can't be the domain of a website.")
+    else:
         label = name.removesuffix(f".{sites_domain}")
         if "." in label or not (label == username or label.endswith(f"-{username}")):
             raise _refuse(

@@ -221,8 +221,11 @@ def published(seen: Seen, instance_id: str, now: float) -> Seen:
     generation = next(i.generation for i in seen.instances if i.id == instance_id)
     forget = seen.failed <= generation
     return replace(
-        seen, lead=instance_id, served_once=True,
-        failed=0 if forget else seen.failed, failure=None if forget else seen.failure,
+        seen,
+        lead=instance_id,
+        served_once=True,
+        failed=0 if forget else seen.failed,
+        failure=None if forget else seen.failure,
     )
 
 
@@ -231,7 +234,10 @@ def failed(seen: Seen, generation: int, reason: str, now: float, limits: Limits,
     fresh = generation > seen.failed and seen.failed != 0
     failures = 1 if served >= STABLE_SECONDS or fresh else seen.failures + 1
     return replace(
-        seen, failures=failures, failed=max(seen.failed, generation), failure=reason,
+        seen,
+        failures=failures,
+        failed=max(seen.failed, generation),
+        failure=reason,
         retry_at=now + pause(failures, limits),
     )
 
@@ -266,6 +272,9 @@ def observation(wanted: Website, seen: Seen, since: float, limits: Limits) -> Ob
 def settled(wanted: Website | None, seen: Seen, generation: int) -> bool:
     """Whether a caller who wants ``generation`` in force has an answer: it serves, or it failed."""
     if wanted is None or not wanted.enabled:
-        return not any(i.id == seen.lead for i in seen.instances) and seen.lead in (Lead.DISABLED, Lead.NOWHERE)
+        return not any(i.id == seen.lead for i in seen.instances) and seen.lead in (
+            Lead.DISABLED,
+            Lead.NOWHERE,
+        )
     serving = max((i.generation for i in seen.instances if i.id == seen.lead), default=0)
     return serving >= generation or seen.failed >= generation or seen.hint is not None

@@ -76,9 +76,7 @@ def parse_account_name(text: str) -> str:
     """
     name = text.strip().lower()
     if not _ACCOUNT_NAME.match(name):
-        raise InvalidInput(
-            "username", "A user name is a letter followed by letters and digits, 30 characters at most."
-        )
+        raise InvalidInput("username", "A user name is a letter followed by letters and digits, 30 characters at most.")
     if name in RESERVED_ACCOUNTS:
         raise InvalidInput("username", f"The name {name} is reserved for the platform. Choose another one.")
     return name

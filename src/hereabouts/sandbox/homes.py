@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 import shutil
 from pathlib import Path
@@ -11,7 +10,16 @@ from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.core.webapp import Account
 
-_COPIED = ("ld.so.cache", "localtime", "mime.types", "pip.conf", "services", "protocols", "inputrc", "bash.bashrc")
+_COPIED = (
+    "ld.so.cache",
+    "localtime",
+    "mime.types",
+    "pip.conf",
+    "services",
+    "protocols",
+    "inputrc",
+    "bash.bashrc",
+)
 _EMPTY_DIRECTORIES = ("ssl", "alternatives", "hereabouts")
 _STUB_RESOLVER = Path("/run/systemd/resolve/resolv.conf")
 """Where systemd-resolved lists the real name servers; its own address is out of a sandbox's reach."""
@@ -97,9 +105,7 @@ def _make_etc(config: Config, account: Account) -> None:
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             files.replace(path, text)
     bundle = target / "hereabouts" / "ca-bundle.pem"
-    if config.ca_bundle.exists() and (
-        not bundle.exists() or bundle.stat().st_mtime < config.ca_bundle.stat().st_mtime
-    ):
+    if config.ca_bundle.exists() and (not bundle.exists() or bundle.stat().st_mtime < config.ca_bundle.stat().st_mtime):
         files.replace(bundle, config.ca_bundle.read_bytes())
 
 
@@ -110,9 +116,9 @@ def make_rootfs(config: Config) -> Path:
         files.directory(root / name)
     files.directory(root / "tmp", mode=0o1777)  # a runtime gives what it mounts the mode of the place
     if not (root / "var/tmp").is_symlink():
-        os.symlink("../tmp", root / "var/tmp")
+        (root / "var/tmp").symlink_to("../tmp")
     for name in ("bin", "sbin", "lib", "lib64"):
         link = root / name
         if not link.is_symlink() and (Path("/usr") / name).exists():
-            os.symlink(f"usr/{name}", link)
+            link.symlink_to(f"usr/{name}")
     return root

@@ -177,7 +177,13 @@ def _mounts(config: Config, account: Account, etc: Path, sockets: tuple[Path, st
     return mounts
 
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "s390x": "s390x", "ppc64le": "ppc64le"}
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "arm",
+    "s390x": "s390x",
+    "ppc64le": "ppc64le",
+}
 _SECCOMP_NAMES = {"amd64": "SCMP_ARCH_X86_64", "arm64": "SCMP_ARCH_AARCH64"}
 
 

@@ -47,7 +47,11 @@ def start(config: Config, name: str, bundle: Path, output: IO[bytes], errors: IO
     words = ("run", "--detach", "--bundle", str(bundle), "--pid-file", str(pid_file), name)
     try:
         done = subprocess.run(
-            command(config, *words, log=log), stdin=subprocess.DEVNULL, stdout=output, stderr=errors, check=False
+            command(config, *words, log=log),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            check=False,
         )
     except OSError as error:
         raise SandboxError(doing="started", problem=f"{config.oci_runtime}: {error.strerror}.") from error

@@ -6,7 +6,9 @@ import re
 import signal
 from dataclasses import dataclass
 
-_EXCEPTION = re.compile(r"^\s*(?:E\s+)?((?:[A-Za-z_][\w]*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|NotFound|Warning)\b.*)$")
+_EXCEPTION = re.compile(
+    r"^\s*(?:E\s+)?((?:[A-Za-z_][\w]*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|NotFound|Warning)\b.*)$"
+)
 _MARKED = re.compile(r"^(?:\[[^\]]*\]\s*)*(?:ERROR|CRITICAL|FATAL|Error:|error:)\W*\s*(.+)$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _FLAGS = {
@@ -36,9 +38,9 @@ def explain_end(ended: Ended, errors: str, command: str, memory_mb: int, *, serv
             "once, or ask the operator for more memory."
         )
     if number is not None:
-        return f"It was ended by signal {number} ({_signal_name(number)}).{_evidence(errors)}"
+        return f"It was ended by signal {number} ({_signal_name(number)}).{_exception(errors)}"
     if ended.code is None:
-        return f"It ended while the supervisor was restarting, so its exit code is not known.{_evidence(errors)}"
+        return f"It ended while the supervisor was restarting, so its exit code is not known.{_exception(errors)}"
     if ended.code == 127:
         return f"Command not found: {_not_found(errors, command)}. Check the path and that it is installed there."
     if ended.code == 126:
@@ -83,7 +85,9 @@ def _advice(command: str) -> str:
 
 def _not_found(errors: str, command: str) -> str:
     for line in reversed(errors.splitlines()):
-        found = re.search(r"(?:line \d+: |env: )(.+?): (?:command not found|No such file|Permission denied|cannot)", line)
+        found = re.search(
+            r"(?:line \d+: |env: )(.+?): (?:command not found|No such file|Permission denied|cannot)", line
+        )
         if found:
             return found.group(1).strip("'‘’")
         found = re.search(r"env: [‘'](.+?)[’']:", line)
@@ -104,13 +108,27 @@ def _evidence(errors: str) -> str:
     return f" The last error in its log: {line}" if line else ""
 
 
+def _exception(errors: str) -> str:
+    """The evidence for a process that did not choose its end: an exception or an error, no mere last line."""
+    line = _marked_error(_lines(errors))
+    return f" The last error in its log: {line}" if line else ""
+
+
 def last_error(errors: str) -> str:
     """The line of a log that says most about a failure: the last exception, else error, else the last line."""
+    lines = _lines(errors)
+    return _marked_error(lines) or (lines[-1][:300] if lines else "")
+
+
+def _lines(errors: str) -> list[str]:
     lines = [_COLOUR.sub("", line).strip() for line in errors.splitlines()]
-    lines = [line for line in lines if line and not line.startswith("[hereabouts]")]
+    return [line for line in lines if line and not line.startswith("[hereabouts]")]
+
+
+def _marked_error(lines: list[str]) -> str:
     for pattern in (_EXCEPTION, _MARKED):
         for line in reversed(lines[-200:]):
             found = pattern.match(line)
             if found:
                 return found.group(1)[:300]
-    return lines[-1][:300] if lines else ""
+    return ""

@@ -11,7 +11,20 @@ from typing import Any
 
 from hereabouts.config import Config
 from hereabouts.core import lifecycle
-from hereabouts.core.lifecycle import Action, Clear, GiveUp, Instance, Lead, Limits, Move, Phase, Publish, Route, Seen, Start
+from hereabouts.core.lifecycle import (
+    Action,
+    Clear,
+    GiveUp,
+    Instance,
+    Lead,
+    Limits,
+    Move,
+    Phase,
+    Publish,
+    Route,
+    Seen,
+    Start,
+)
 from hereabouts.core.webapp import Observation, Website
 from hereabouts.errors import HereaboutsError, SandboxError
 from hereabouts.supervisor import logs, procfs, routes
@@ -67,9 +80,7 @@ class Keeper:
         """Take over an instance that runs already; ``lead`` is its name when visitors are led to it."""
         instance = Instance(sandbox.name, sandbox.record.generation, phase, since)
         self.sandboxes[sandbox.name] = sandbox
-        self.seen = replace(
-            self.seen, instances=(*self.seen.instances, instance), lead=lead or self.seen.lead
-        )
+        self.seen = replace(self.seen, instances=(*self.seen.instances, instance), lead=lead or self.seen.lead)
         self._attend(sandbox)
 
     async def run(self) -> None:
@@ -153,9 +164,8 @@ class Keeper:
             latest = lifecycle.observation(self.wanted, self.seen, now, self._limits)
             if self._last is not None and latest.status is self._last.status:
                 latest = replace(latest, since=self._last.since)
-            if latest != self._last:
-                if await self._means.record(self.website.id, latest):
-                    self._last = latest
+            if latest != self._last and await self._means.record(self.website.id, latest):
+                self._last = latest
         async with self._changed:
             self._changed.notify_all()
 

@@ -127,7 +127,11 @@ class Supervisor:
         self._sweep(found, wanted, table)
 
     def _adopt(
-        self, sandbox: Sandboxed, wanted: dict[int, Website], observed: dict[int, Observation], table: dict[str, str]
+        self,
+        sandbox: Sandboxed,
+        wanted: dict[int, Website],
+        observed: dict[int, Observation],
+        table: dict[str, str],
     ) -> None:
         record = sandbox.record
         keeper = self._keepers.get(record.website_id)
@@ -190,7 +194,11 @@ class Supervisor:
                 await keeper.run()
                 break
             except Exception:
-                log.exception("Website %d (%s): the keeper failed; it goes on in a second.", website_id, keeper.website.domain)
+                log.exception(
+                    "Website %d (%s): the keeper failed; it goes on in a second.",
+                    website_id,
+                    keeper.website.domain,
+                )
                 await asyncio.sleep(1)
         self._keepers.pop(website_id, None)
         self._tasks.pop(website_id, None)
@@ -214,7 +222,8 @@ class Supervisor:
             await asyncio.sleep(_ROTATE_SECONDS)
             running = [keeper.website for keeper in self._keepers.values() if keeper.sandboxes]
             try:
-                await asyncio.to_thread(lambda: [logs.rotate(self.config, website) for website in running])
+                for website in running:
+                    await asyncio.to_thread(logs.rotate, self.config, website)
             except OSError as error:
                 log.error("Could not rotate logs: %s.", error)
 

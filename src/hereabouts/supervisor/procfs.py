@@ -16,7 +16,11 @@ def accepted(pid: int, path: str) -> bool | None:
 
     None when there is no such connection. A socket that waits to be accepted is listed without an inode.
     """
-    found = [fields for fields in _unix_sockets(pid) if fields[7] == path and fields[5] in (_CONNECTING, _CONNECTED)]
+    found = [
+        fields
+        for fields in _unix_sockets(pid)
+        if fields[7] == path and fields[5] in (_CONNECTING, _CONNECTED)
+    ]
     return all(fields[5] == _CONNECTED for fields in found) if found else None
 
 
@@ -41,7 +45,7 @@ def _sockets(pid: int) -> set[str]:
     with suppress(OSError):
         for entry in os.scandir(f"/proc/{pid}/fd"):
             with suppress(OSError):
-                found.add(os.readlink(entry.path))
+                found.add(os.readlink(entry.path))  # noqa: PTH115 (a path object costs more than the call)
     return found
 
 

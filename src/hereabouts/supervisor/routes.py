@@ -31,9 +31,7 @@ def lead(config: Config, website: Website, target: Lead | str) -> None:
 
 def read(config: Config) -> dict[str, str]:
     """The routes on disk: target by host name."""
-    return {
-        entry.name: str(entry.readlink()).split(":")[0] for entry in config.routes.iterdir() if entry.is_symlink()
-    }
+    return {entry.name: str(entry.readlink()).split(":")[0] for entry in config.routes.iterdir() if entry.is_symlink()}
 
 
 def open_socket(directory: Path, uid: int) -> int | None:

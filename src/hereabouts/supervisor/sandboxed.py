@@ -64,7 +64,9 @@ class Sandboxed:
         return Website(kept.website_id, kept.domain, kept.account, kept.command, True, kept.generation)
 
     @classmethod
-    def start(cls, config: Config, website: Website, secret: bytes, seccomp: dict[str, Any] | None, now: float) -> Sandboxed:
+    def start(
+        cls, config: Config, website: Website, secret: bytes, seccomp: dict[str, Any] | None, now: float
+    ) -> Sandboxed:
         """Make the instance's directory and start its sandbox. Raises SandboxError and leaves nothing behind."""
         name = f"{website.id}-{website.generation}-{secrets.token_hex(4)}"
         bundle = config.instances / name
