@@ -1,0 +1,63 @@
+# `make up` runs Hereabouts here. Each target installs what it finds missing; stamps keep repeats short.
+
+# The distribution's own interpreter: the platform's unprivileged processes must be able to run it too, and
+# one under somebody's home they could not.
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := nginx libnginx-mod-http-lua lua-resty-core runc nftables iproute2 virtualenvwrapper \
+	golang-github-containers-common ca-certificates python3-venv
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: up test check bench packages clean
+.DEFAULT_GOAL := up
+
+up: packages $(VENV)/stamp  ## run the platform in the foreground
+	@exec $(SUDO) $(if $(SUDO),--preserve-env=$(shell env | sed -n 's/^\(HEREABOUTS_[A-Z_]*\)=.*/\1/p' | paste -sd,)) \
+		$(BIN)/hereabouts up
+
+test: packages $(VENV)/stamp-dev  ## every test: unit, integration, contract
+	$(BIN)/pytest
+
+check: packages $(VENV)/stamp-dev  ## what a change must pass
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory test
+
+bench: packages $(VENV)/stamp-dev  ## the whole platform measured
+	$(BIN)/python -m benchmarks
+
+# Services don't start while packages are installed: the platform runs an nginx of its own.
+packages:
+	@missing=$$(for name in $(PACKAGES); do \
+		[ "$$(dpkg-query -W -f '$${db:Status-Status}' $$name 2>/dev/null)" = installed ] || echo $$name; done); \
+	[ -z "$$missing" ] || { \
+		echo "Installing system packages:" $$missing; \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive sh -euc '\
+			apt-get update -qq; \
+			policy=/usr/sbin/policy-rc.d; \
+			[ -e $$policy ] || { printf "#!/bin/sh\nexit 101\n" > $$policy; chmod 755 $$policy; \
+				trap "rm -f $$policy" EXIT; }; \
+			apt-get install -y -qq --no-install-recommends "$$@" > /dev/null' install $$missing; }
+
+$(VENV)/bin/python: | packages
+	@echo "Making the virtual environment $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+# The lock holds the build tool too, so that nothing is fetched that has no hash.
+$(VENV)/stamp: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the Python libraries of requirements.lock"
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/stamp-dev: requirements-dev.lock $(VENV)/stamp
+	@echo "Installing the Python libraries of requirements-dev.lock"
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+clean:  ## forget the virtual environment and caches; the data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

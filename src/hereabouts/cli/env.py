@@ -1,0 +1,24 @@
+"""``hereabouts env``: what the official client needs in a shell."""
+
+from __future__ import annotations
+
+import shlex
+
+from hereabouts.cli import support
+from hereabouts.cli.users import Name
+
+
+def env(name: Name) -> None:
+    """Print `export` lines for the official client: eval "$(hereabouts env NAME)"."""
+    settings = support.settings()
+    account = support.account(settings, name, "env")
+    from hereabouts.core.webapp import sandbox_token
+
+    for variable, value in (
+        ("PYTHONANYWHERE_SITE", settings.site),
+        ("PYTHONANYWHERE_DOMAIN", settings.domain),
+        ("PYTHONANYWHERE_USERNAME", account.name),
+        ("API_TOKEN", sandbox_token(settings.secret_file.read_bytes(), account)),
+        ("REQUESTS_CA_BUNDLE", str(settings.ca_bundle)),
+    ):
+        print(f"export {variable}={shlex.quote(value)}")

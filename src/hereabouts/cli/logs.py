@@ -1,0 +1,85 @@
+"""``hereabouts logs``: what a website wrote, and who visited it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hereabouts import files
+from hereabouts.cli import support
+from hereabouts.errors import NoSuchWebsite
+
+_SHOWN_BYTES = 65_536
+_GLANCE_SECONDS = 0.2
+
+
+def logs(
+    domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="The website.")],
+    access: Annotated[bool, typer.Option("--access", help="The access log.")] = False,
+    error: Annotated[bool, typer.Option("--error", help="The error log (the default).")] = False,
+    server: Annotated[bool, typer.Option("--server", help="The server log.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is written from now on.")] = False,
+) -> None:
+    """Print the end of a website's log."""
+    support.need_root("logs")
+    settings = support.settings()
+    if access + error + server > 1:
+        raise typer.BadParameter("Choose one of --access, --error and --server.")
+    support.database(settings)
+    from hereabouts.control import services
+
+    name = domain.strip().lower().rstrip(".")
+    website = next((website for website in services.list_websites() if website.domain == name), None)
+    if website is None:
+        raise NoSuchWebsite(domain=domain)
+    kind = "access" if access else "server" if server else "error"
+    log = settings.logs / website.account.name / f"{website.domain}.{kind}.log"
+    end = files.tail(log, _SHOWN_BYTES)
+    _write(end if len(end) < _SHOWN_BYTES else end.partition(b"\n")[2])
+    if follow:
+        try:
+            _follow(log)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _follow(log: Path) -> None:
+    """Print what is appended, also after the file is rotated away or emptied."""
+    file = None
+    try:
+        file = log.open("rb")
+        file.seek(0, 2)
+    except FileNotFoundError:
+        pass
+    while True:
+        if file and (data := file.read(_SHOWN_BYTES)):
+            _write(data)
+            continue
+        try:
+            found = log.stat()
+        except FileNotFoundError:
+            found = None
+        if found and (file is None or not _same(log, file.fileno())):
+            if file:
+                _write(file.read())
+                file.close()
+            file = log.open("rb")
+        elif found and file and found.st_size < file.tell():
+            file.seek(0)
+        else:
+            time.sleep(_GLANCE_SECONDS)
+
+
+def _same(log: Path, descriptor: int) -> bool:
+    opened, named = os.fstat(descriptor), log.stat()
+    return (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)

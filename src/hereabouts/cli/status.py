@@ -1,0 +1,122 @@
+"""``hereabouts status``: every process of the platform and every website."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hereabouts.cli import support
+from hereabouts.errors import PlatformNotRunning
+
+if TYPE_CHECKING:
+    from hereabouts.config import Config
+
+_NAMES = ("up", "nginx", "control", "supervisor")
+_STYLES = {
+    "running": "green", "starting": "cyan", "restarting": "yellow", "crashed": "bold red", "stopped": "bold red",
+    "disabled": "dim", "sleeping": "blue",
+}  # fmt: skip
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show the platform's processes and every website: state, why, uptime, memory."""
+    support.need_root("status")
+    settings = support.settings()
+    support.database(settings)
+    found = {"processes": _processes(settings), "websites": _websites(settings)}
+    if as_json:
+        support.print_json(found)
+        return
+    now = time.time()
+    support.table(
+        ["process", "state", "pid", "uptime", "memory"],
+        [
+            [p["name"], _styled(p["state"]), p["pid"] or "–", _age(p["since"], now), support.memory(p["memory_bytes"])]
+            for p in found["processes"]
+        ],
+    )
+    support.table(
+        ["website", "account", "state", "since", "memory", "why"],
+        [
+            [
+                w["address"], w["account"], _styled(w["state"]), _age(w["since"], now),
+                support.memory(w["memory_bytes"]), (w["detail"] or "").splitlines()[0] if w["detail"] else "",
+            ]
+            for w in found["websites"]
+        ],
+        wrap="why",
+    )  # fmt: skip
+
+
+def _styled(state: str) -> Any:
+    return support.coloured(state, _STYLES.get(state, ""))
+
+
+def _age(since: float | None, now: float) -> str:
+    return support.age(since, now) if since else "–"
+
+
+def _processes(settings: Config) -> list[dict[str, Any]]:
+    from hereabouts.daemons import processes, up
+
+    running = up.running(settings)
+    return [
+        {
+            "name": name,
+            "state": "running" if name in running else "stopped",
+            "pid": running[name].pid if name in running else None,
+            "since": processes.since(running[name]) if name in running else None,
+            "memory_bytes": _memory_of(name, running[name].pid) if name in running else None,
+        }
+        for name in _NAMES
+    ]
+
+
+def _memory_of(name: str, pid: int) -> int:
+    """The memory of a process with what it started; ``up`` alone, since it started all the others."""
+    from hereabouts.supervisor.procfs import children, memory_bytes
+
+    if name != "up":
+        return memory_bytes(pid)
+    return memory_bytes(pid) - sum(memory_bytes(child) for child in children(pid))
+
+
+def _websites(settings: Config) -> list[dict[str, Any]]:
+    from hereabouts.control.store import DjangoStore
+
+    store = DjangoStore()
+    observed = store.observations()
+    memory = _memory(settings)
+    rows = []
+    for website in sorted(store.websites(), key=lambda website: (website.account.name, website.domain)):
+        seen = observed.get(website.id)
+        state = seen.status.value if seen else "starting" if website.enabled else "disabled"
+        rows.append(
+            {
+                "address": settings.site_url(website.domain),
+                "domain": website.domain,
+                "account": website.account.name,
+                "state": state,
+                "since": seen.since if seen else None,
+                "detail": seen.detail if seen else None,
+                "memory_bytes": memory.get(website.id),
+            }
+        )
+    return rows
+
+
+def _memory(settings: Config) -> dict[int, int]:
+    """The memory of each website's sandboxes, in bytes; nothing where the supervisor does not answer."""
+    from hereabouts import poke
+
+    try:
+        sandboxes = json.loads(poke.ask(settings.supervisor_socket, "status", seconds=5))["sandboxes"]
+    except PlatformNotRunning:
+        return {}
+    total: dict[int, int] = {}
+    for sandbox in sandboxes:
+        total[sandbox["website"]] = total.get(sandbox["website"], 0) + (sandbox["memory_bytes"] or 0)
+    return total

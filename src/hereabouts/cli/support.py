@@ -1,0 +1,151 @@
+"""What the commands share: the settings, the database, output for people, plain when it is piped."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hereabouts.config import FILE_NAME, Config, load
+from hereabouts.errors import HereaboutsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hereabouts.core.webapp import Account
+
+
+class NeedsRoot(HereaboutsError):
+    """`hereabouts {command}` needs root: the platform's data is closed to others. Run it with sudo."""
+
+
+class NothingHere(HereaboutsError):
+    """There is no platform with data in {data_dir} yet. Start it with `make up`, or set `data_dir` to where it is."""
+
+
+def settings() -> Config:
+    """The settings in force: of the current directory's hereabouts.toml, else of the checkout that this runs from."""
+    return load(directory=_directory())
+
+
+def _directory() -> Path:
+    checkout = Path(sys.prefix).parent
+    if (Path.cwd() / FILE_NAME).exists() or not (checkout / "pyproject.toml").exists():
+        return Path.cwd()
+    return checkout
+
+
+def need_root(command: str) -> None:
+    """Raise NeedsRoot unless this is root."""
+    if os.geteuid() != 0:
+        raise NeedsRoot(command=command)
+
+
+def database(config: Config, *, must_exist: bool = True) -> None:
+    """Make ``hereabouts.control.services`` usable; the database is made where it may be missing."""
+    fresh = not config.database and not config.sqlite_file.exists()
+    if fresh and must_exist:
+        raise NothingHere(data_dir=config.data_dir)
+    from hereabouts.daemons.environ import set_up_django
+
+    set_up_django(config)
+    if fresh or config.database:
+        from hereabouts.control.database import ensure_secret, prepare
+
+        ensure_secret(config)
+        prepare(config)
+
+
+def account(config: Config, name: str, command: str) -> Account:
+    """The account of that name, for a command that needs root. Raises NoSuchAccount."""
+    need_root(command)
+    database(config)
+    from hereabouts.control import services
+
+    return services.get_account(name)
+
+
+def console() -> Console:
+    """Standard output: colours and boxes in a terminal, neither when it is piped."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def errors() -> Console:
+    """Standard error, in the same way."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def fail(message: str) -> None:
+    """Say on standard error what went wrong."""
+    from rich.text import Text
+
+    out = errors()
+    if not out.is_terminal:
+        print(f"hereabouts: {message}", file=sys.stderr)
+        return
+    from rich.panel import Panel
+
+    out.print(Panel(Text(message), title="hereabouts", title_align="left", border_style="red", expand=False))
+
+
+def print_json(value: object) -> None:
+    """Print for a script."""
+    print(json.dumps(value, indent=2, default=str))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, wrap: str = "") -> None:
+    """Print a table: with a styled head in a terminal, tab-separated lines without a head when piped.
+
+    ``wrap`` names the column that may be broken into lines.
+    """
+    out = console()
+    if not out.is_terminal:
+        for row in rows:
+            print("\t".join(str(getattr(cell, "plain", cell)) for cell in row))
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    shown = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for column in columns:
+        shown.add_column(column, no_wrap=column != wrap, overflow="fold")
+    for row in rows:
+        shown.add_row(*(cell if hasattr(cell, "plain") else str(cell) for cell in row))
+    out.print(shown)
+
+
+def coloured(text: str, style: str) -> Any:
+    """A word with a colour, for a table's cell."""
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def age(since: float, now: float) -> str:
+    """How long ago, in the two largest units: 3 d 4 h."""
+    seconds = max(0, int(now - since))
+    units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+    parts: list[str] = []
+    for unit, size in units:
+        if seconds >= size or (unit == "s" and not parts):
+            parts.append(f"{seconds // size} {unit}")
+            seconds %= size
+    return " ".join(parts[:2])
+
+
+def memory(count: int | None) -> str:
+    """A number of bytes as MB."""
+    return f"{count / 1_048_576:.0f} MB" if count else "–"
+
+
+def moment(since: float) -> str:
+    """Seconds since the epoch as the API writes times."""
+    return datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""The composition root: each process of the platform, built from its parts."""

@@ -1,0 +1,301 @@
+"""`hereabouts up`: prepare the machine, start the platform's processes, keep them running, stop them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import stat
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import hereabouts
+from hereabouts import files, poke
+from hereabouts.config import Config
+from hereabouts.daemons import checks, first_run, processes, view
+from hereabouts.daemons.children import Child, Recipe, replace
+from hereabouts.daemons.environ import environment
+from hereabouts.daemons.processes import Process
+from hereabouts.errors import HereaboutsError, MachineError, PlatformNotRunning
+
+READY_SECONDS = 60.0
+_HOPELESS = 3
+"""Failures in a row of one process, before all are ready, that stop the start."""
+
+
+class AlreadyRunning(HereaboutsError):
+    """The platform with data in {data_dir} runs already (process {pid}). Use it, or stop that one first."""
+
+
+class Report(Protocol):
+    """What a person sees of the start."""
+
+    def step(self, text: str) -> AbstractContextManager[Progress]:
+        """A step that begins now; it has succeeded when the context ends without an exception."""
+
+    def warn(self, text: str) -> None:
+        """Something went wrong that the platform goes on without, or mends. Called from any thread."""
+
+
+class Progress(Protocol):
+    """A step under way."""
+
+    def __call__(self, text: str) -> None:
+        """Show what the step is doing now."""
+
+
+class Stopped(BaseException):
+    """A signal asked for the end."""
+
+
+def run(config: Config, report: Report, ready: _Ready) -> None:
+    """Run the platform in the foreground until INT, TERM or HUP; then stop it all, sandboxes too.
+
+    ``ready`` is called once, when everything serves. Raises HereaboutsError when it can't start.
+    """
+    checks.require(checks.root(config))
+    os.umask(0o022)
+    with _exclusive(config), _signals():
+        try:
+            _run(config, report, ready)
+        except Stopped:
+            return
+
+
+class _Ready(Protocol):
+    def __call__(self, result: first_run.Result) -> None: ...
+
+
+def _run(config: Config, report: Report, ready: _Ready) -> None:
+    old = recorded(config)
+    environ = environment(config)
+    with report.step("Checking the machine"):
+        checks.essential(config, frozenset(_family(old)))
+    with report.step("Preparing directories, certificates and the network"):
+        recipes = prepare(config, environ)
+    with report.step("Preparing the database"):
+        first_run.call(config, "prepare", environ)
+    family = _Family(config, recipes, report)
+    try:
+        with report.step("Starting nginx, control and the supervisor"):
+            family.start(old)
+            family.wait_ready()
+        result = first_run.ensure(config, environ, report)
+        ready(result)
+        signal.pause()
+    finally:
+        _ignore_signals()
+        with report.step("Stopping websites, nginx, control and the supervisor"):
+            family.stop()
+
+
+def state_file(config: Config) -> Path:
+    """Where `up` keeps which processes it runs."""
+    return config.run_dir / "up.json"
+
+
+def recorded(config: Config) -> dict[str, Process]:
+    """The platform's processes by name, as the last `up` recorded them, running still or not."""
+    try:
+        content = json.loads(state_file(config).read_text(encoding="utf-8"))
+        return {name: Process(*where) for name, where in content["processes"].items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def running(config: Config) -> dict[str, Process]:
+    """The platform's processes that run now, by name."""
+    return {name: process for name, process in recorded(config).items() if processes.is_running(process)}
+
+
+def _family(old: Mapping[str, Process]) -> Iterator[int]:
+    for process in old.values():
+        yield process.pid
+        yield from (member.pid for member in processes.session_members(process))
+
+
+@contextmanager
+def _exclusive(config: Config) -> Iterator[None]:
+    """Hold the lock that one `up` of this platform has; the kernel frees it however the holder ends."""
+    try:
+        files.directory(config.run_dir)
+        lock = (config.run_dir / "up.lock").open("a")
+    except OSError as error:
+        raise MachineError(
+            problem=f"The directory {config.run_dir} can't be made: {error.strerror}.",
+            remedy="Set `run_dir` to a directory that can be.",
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            up = recorded(config).get("up")
+            raise AlreadyRunning(data_dir=config.data_dir, pid=up.pid if up else "unknown") from None
+        yield
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    def stop(number: int, frame: object) -> NoReturn:
+        raise Stopped
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def prepare(config: Config, environ: Mapping[str, str]) -> list[Recipe]:
+    """Make everything that the processes find in place when they start; how to run them. Safe to repeat."""
+    from hereabouts.certificates import local
+    from hereabouts.daemons import ingress
+    from hereabouts.sandbox import network
+
+    _directories(config)
+    source = Path(hereabouts.__file__).parent
+    view.enter([config.data_dir, config.run_dir, Path(sys.prefix), Path(sys.base_prefix), source, ingress.sources()])
+    os.chdir("/")
+    local.ensure_authority(config)
+    local.ensure_platform_certificate(config)
+    local.ca_bundle(config)
+    network.prepare(config)
+    argv = ingress.prepare(config)
+    return _recipes(config, argv, environ)
+
+
+def _directories(config: Config) -> None:
+    owner = (config.control_uid, config.control_uid)
+    if not config.data_dir.exists():
+        files.directory(config.data_dir)
+    mode = stat.S_IMODE(config.data_dir.stat().st_mode)
+    if mode & 0o111 != 0o111:
+        config.data_dir.chmod(mode | 0o111)
+    files.directory(config.homes, mode=0o711)
+    files.directory(config.logs)
+    files.directory(config.certificates)
+    files.directory(config.secret_file.parent, mode=0o700, owner=owner)
+
+
+def platform_log(config: Config, name: str) -> Path:
+    """The log of one of the platform's own processes."""
+    return config.logs / "platform" / f"{name}.log"
+
+
+def _recipes(config: Config, nginx: list[str], environ: Mapping[str, str]) -> list[Recipe]:
+    python = [sys.executable, "-m", "hereabouts.daemons"]
+    logs = {name: platform_log(config, name) for name in ("supervisor", "control", "nginx")}
+    for log in logs.values():
+        _rotate(log, config.log_mb * 1_048_576)
+    supervisor_patience = config.drain_seconds + config.stop_seconds + 10
+    return [
+        Recipe(
+            name="supervisor", argv=[*python, "supervisor"], environ=environ, log=logs["supervisor"],
+            stop_signal=signal.SIGTERM, replace_signal=signal.SIGUSR1, patience=supervisor_patience,
+        ),
+        Recipe(
+            name="control", argv=[*python, "control"], environ=environ, log=logs["control"],
+            stop_signal=signal.SIGTERM, replace_signal=signal.SIGTERM, patience=10,
+        ),
+        Recipe(
+            name="nginx", argv=nginx, environ=environ, log=logs["nginx"], stop_signal=signal.SIGTERM,
+            replace_signal=signal.SIGKILL, patience=5, has_workers=True,
+            may_start=lambda: checks.ports_free(config),
+            before_start=lambda: config.hold_socket.unlink(missing_ok=True),
+        ),
+    ]  # fmt: skip
+
+
+def _rotate(log: Path, limit: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > limit:
+            log.replace(log.with_name(log.name + ".1"))
+
+
+class _Family:
+    """The children together: started, recorded, stopped in their order."""
+
+    def __init__(self, config: Config, recipes: list[Recipe], report: Report) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._children = [Child(recipe, report.warn, self._record) for recipe in recipes]
+
+    def start(self, old: Mapping[str, Process]) -> None:
+        """Start all, each in the place of what an `up` that was killed has left running."""
+        for child in self._children:
+            name = child.recipe.name
+            if name in old:
+                replace(child.recipe, old[name])
+            child.start()
+
+    def _record(self) -> None:
+        with self._lock:
+            me = processes.find(os.getpid())
+            found = {"up": me, **{child.recipe.name: child.process for child in self._children}}
+            where = {name: [process.pid, process.started] for name, process in found.items() if process}
+            files.replace(state_file(self._config), json.dumps({"processes": where}))
+
+    def wait_ready(self) -> None:
+        """Wait until visitors reach control through nginx, and the supervisor answers. Raises MachineError."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not (ready := answers(self._config)) or not supervisor_answers(self._config):
+            hopeless = next((child for child in self._children if child.failures >= _HOPELESS), None)
+            if hopeless or time.monotonic() > deadline:
+                late = hopeless or self._children[0 if ready else 1]
+                name, how = late.recipe.name, "keeps ending" if hopeless else f"is not ready after {READY_SECONDS:g} s"
+                raise MachineError(
+                    problem=f"{name} {how}. The end of its log {late.recipe.log}:{late.last_lines()}\n",
+                    remedy="Mend what it names; `hereabouts doctor` checks the machine.",
+                )
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop visitors' way in, then the rest; forget them."""
+        for child in reversed(self._children):
+            child.begin_stop()
+        for child in reversed(self._children):
+            child.finish_stop()
+        state_file(self._config).unlink(missing_ok=True)
+
+
+def supervisor_answers(config: Config) -> bool:
+    """Whether the supervisor says how it is."""
+    try:
+        return bool(poke.ask(config.supervisor_socket, "status", seconds=2))
+    except PlatformNotRunning:
+        return False
+
+
+def answers(config: Config) -> bool:
+    """Whether control answers through nginx, over TLS with the platform's own certificate."""
+    address = config.listen[0].strip("[]")
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+    trust = ssl.create_default_context(cafile=str(config.authority_file))
+    try:
+        with socket.create_connection((address, config.https_port), timeout=5) as plain:
+            connection = http.client.HTTPSConnection(config.host, config.https_port, timeout=5)
+            connection.sock = trust.wrap_socket(plain, server_hostname=config.host)
+            with contextlib.closing(connection):
+                connection.request("GET", "/api/v1/")
+                return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
