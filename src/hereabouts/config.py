@@ -217,13 +217,17 @@ def _read_file(file: Path, *, must_exist: bool) -> dict[str, Any]:
     except FileNotFoundError:
         if must_exist:
             raise SettingError(
-                name="HEREABOUTS_CONFIG", source="environment", problem=f"there is no file {file}.",
+                name="HEREABOUTS_CONFIG",
+                source="environment",
+                problem=f"there is no file {file}.",
                 remedy="Name an existing file, or unset it.",
             ) from None
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(
-            name="(file)", source=file, problem=f"the file is not valid TOML: {error}.",
+            name="(file)",
+            source=file,
+            problem=f"the file is not valid TOML: {error}.",
             remedy="Write settings as name = value, strings in double quotes.",
         ) from None
 
@@ -239,12 +243,18 @@ def _parse(name: str, shown: str, found: object, source: str) -> object:
     except (ValueError, TypeError):
         kind = _KINDS[str(field.type)]
         raise SettingError(
-            name=shown, source=source, problem=f"{found!r} is not {kind}.", remedy=f"It is: {field.metadata['meaning']}."
+            name=shown,
+            source=source,
+            problem=f"{found!r} is not {kind}.",
+            remedy=f"It is: {field.metadata['meaning']}.",
         ) from None
     low, high = field.metadata["low"], field.metadata["high"]
     if low is not None and not low <= value <= high:
         raise SettingError(
-            name=shown, source=source, problem=f"{found!r} is out of range.", remedy=f"Give a number from {low:g} to {high:g}."
+            name=shown,
+            source=source,
+            problem=f"{found!r} is out of range.",
+            remedy=f"Give a number from {low:g} to {high:g}.",
         )
     return value
 
@@ -309,15 +319,14 @@ def _complete(values: dict[str, Any], sources: dict[str, str], base: Path) -> Co
 
 def _check(config: Config) -> None:
     def refuse(name: str, problem: str, remedy: str) -> SettingError:
-        return SettingError(
-            name=name, source=config.sources.get(name, "default"), problem=problem, remedy=remedy
-        )
+        return SettingError(name=name, source=config.sources.get(name, "default"), problem=problem, remedy=remedy)
 
     if not config.domain or any(mark in config.domain for mark in " /:*_"):
         raise refuse("domain", f"{config.domain!r} is not a domain name.", "Give one such as sites.example.org.")
     if "api" in config.host:
         raise refuse(
-            "api_host", f"{config.host!r} contains 'api', on which the official client splits addresses.",
+            "api_host",
+            f"{config.host!r} contains 'api', on which the official client splits addresses.",
             "Give another host name, such as www." + config.domain + ".",
         )
     if config.http_port == config.https_port:
@@ -327,8 +336,10 @@ def _check(config: Config) -> None:
             ip_address(address.strip("[]"))
         except ValueError:
             raise refuse("listen", f"{address!r} is not an IP address.", 'Give a list such as ["0.0.0.0"].') from None
-    for name, networks in (("network", [config.network] if config.network else []),
-                           ("blocked_networks", config.blocked_networks)):
+    for name, networks in (
+        ("network", [config.network] if config.network else []),
+        ("blocked_networks", config.blocked_networks),
+    ):
         for network in networks:
             try:
                 ip_network(network)
@@ -339,9 +350,13 @@ def _check(config: Config) -> None:
     longest = len(str(config.live / "9999999-9999999-ffffffff.sock"))
     if longest > 107:
         raise refuse(
-            "run_dir", f"{config.run_dir} is too long by {longest - 107} characters for a unix socket's path (107).",
+            "run_dir",
+            f"{config.run_dir} is too long by {longest - 107} characters for a unix socket's path (107).",
             "Give a shorter path, such as /run/hereabouts/main.",
         )
     if config.database and not config.database.startswith(("postgresql://", "postgres://")):
-        raise refuse("database", f"{config.database.split(':')[0]!r} is not a database that Hereabouts knows.",
-                     "Give postgresql://user:password@host/name, or leave it empty for SQLite.")
+        raise refuse(
+            "database",
+            f"{config.database.split(':')[0]!r} is not a database that Hereabouts knows.",
+            "Give postgresql://user:password@host/name, or leave it empty for SQLite.",
+        )

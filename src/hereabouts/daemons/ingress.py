@@ -14,7 +14,11 @@ from hereabouts.errors import MachineError
 from hereabouts.sandbox.homes import nginx_ids
 from hereabouts.sandbox.network import gateway
 
-_MODULES = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"), Path("/usr/share/nginx/modules"))
+_MODULES = (
+    Path("/usr/lib/nginx/modules"),
+    Path("/usr/lib64/nginx/modules"),
+    Path("/usr/share/nginx/modules"),
+)
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 

@@ -1,0 +1,1 @@
+"""The HTTP API. Only here are HTTP status codes known."""

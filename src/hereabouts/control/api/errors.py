@@ -1,0 +1,59 @@
+"""From Hereabouts' exceptions to HTTP answers, in the shapes that clients match."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from hereabouts.errors import DomainTaken, InvalidInput, NoSuchWebsite
+
+TAKEN = "domain with this domain name already exists."
+NOT_FOUND = "Not found."
+
+
+class TooLarge(exceptions.APIException):
+    """A body beyond what the API takes."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The body is larger than 1 MB."
+
+
+def answer(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The answer to an exception raised in a view; None for a fault of our own."""
+    match error:
+        case InvalidInput(field=field, problem=problem):
+            body: Any = {"webapp": {field: [problem]}} if field == "command" else {field: [problem]}
+            return Response(body, status.HTTP_400_BAD_REQUEST)
+        case DomainTaken():
+            return Response({"domain_name": [TAKEN]}, status.HTTP_400_BAD_REQUEST)
+        case NoSuchWebsite() | Http404() | exceptions.NotFound():
+            return Response({"detail": NOT_FOUND}, status.HTTP_404_NOT_FOUND)
+        case exceptions.Throttled(wait=wait):
+            seconds = max(1, math.ceil(wait or 1))
+            detail = f"Request was throttled. Expected available in {seconds} second{'s' if seconds != 1 else ''}."
+            return Response({"detail": detail}, error.status_code, headers={"Retry-After": str(seconds)})
+        case PermissionDenied():
+            error = exceptions.PermissionDenied()
+    return exception_handler(error, context)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+    """404 for a path that nothing serves."""
+    return JsonResponse({"detail": NOT_FOUND}, status=404)
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """500: a fault of our own."""
+    detail = "Something went wrong on our side. The operator finds what it was in the platform's logs."
+    return JsonResponse({"detail": detail}, status=500)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+    """400 for a request that could not be read."""
+    return JsonResponse({"detail": "The request could not be read: check its host name and its body."}, status=400)

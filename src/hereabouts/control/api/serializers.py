@@ -1,0 +1,141 @@
+"""What goes in and out: shapes only. What a name or a command may be is decided in the core."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from rest_framework import serializers
+
+from hereabouts.control.models import Website
+from hereabouts.core.domains import cname, is_custom
+from hereabouts.core.webapp import Status
+
+UNATTENDED = "The supervisor is not answering; the change will be carried out once it runs."
+
+
+class WebappInput(serializers.Serializer[Any]):
+    """The process of a website, as it is asked for."""
+
+    command = serializers.CharField(max_length=8192, help_text="Listens on the unix socket $DOMAIN_SOCKET.")
+
+
+class WebsiteInput(serializers.Serializer[Any]):
+    """A website, as it is asked for. Further keys are passed over."""
+
+    domain_name = serializers.CharField(max_length=1000, help_text="Such as alice.example.org, or a custom domain.")
+    enabled = serializers.BooleanField(default=True)
+    webapp = WebappInput()
+
+
+class WebsiteChange(serializers.Serializer[Any]):
+    """What may be changed of a website."""
+
+    enabled = serializers.BooleanField(required=False)
+    webapp = WebappInput(required=False)
+
+
+class DomainOutput(serializers.Serializer[Any]):
+    """A name that leads to a website."""
+
+    domain_name = serializers.CharField()
+    enabled = serializers.BooleanField()
+    cname = serializers.CharField(required=False, help_text="Custom domains only: where its CNAME must point.")
+
+
+class WebappOutput(serializers.Serializer[Any]):
+    """The process of a website."""
+
+    id = serializers.IntegerField()
+    command = serializers.CharField()
+    domains = DomainOutput(many=True)
+
+
+class LogfilesOutput(serializers.Serializer[Any]):
+    """Where the website's logs are, in the account's sandboxes."""
+
+    access = serializers.CharField()
+    error = serializers.CharField()
+    server = serializers.CharField()
+
+
+class StateOutput(serializers.Serializer[Any]):
+    """How the website is, and why when it is not well."""
+
+    status = serializers.ChoiceField(choices=[status.value for status in Status])
+    since = serializers.DateTimeField()
+    detail = serializers.CharField(allow_null=True)
+
+
+class WebsiteOutput(serializers.Serializer[Any]):
+    """A website."""
+
+    id = serializers.IntegerField()
+    domain_name = serializers.CharField()
+    enabled = serializers.BooleanField()
+    user = serializers.CharField()
+    logfiles = LogfilesOutput()
+    webapp = WebappOutput()
+    state = StateOutput()
+
+
+class DetailOutput(serializers.Serializer[Any]):
+    """Why a request was refused."""
+
+    detail = serializers.CharField()
+
+
+class StatusOutput(serializers.Serializer[Any]):
+    """Done."""
+
+    status = serializers.ChoiceField(choices=["OK"])
+
+
+class ReloadFailure(serializers.Serializer[Any]):
+    """The new process does not serve; the old one stays."""
+
+    status = serializers.ChoiceField(choices=["ERROR"])
+    error_type = serializers.ChoiceField(choices=["reload_failed", "reload_pending"])
+    error_message = serializers.CharField()
+
+
+def website_object(website: Website, *, attended: bool = True) -> dict[str, Any]:
+    """The website as the API tells of it; ``attended`` is False when the supervisor did not answer."""
+    name = website.domain_name
+    return {
+        "id": website.pk,
+        "domain_name": name,
+        "enabled": website.enabled,
+        "user": website.account.username,
+        "logfiles": {kind: f"/var/log/{name}.{kind}.log" for kind in ("access", "error", "server")},
+        "webapp": {
+            "id": website.pk,
+            "command": website.command,
+            "domains": [_domain_object(website, domain.name) for domain in website.domains.all()],
+        },
+        "state": _state_object(website, attended=attended),
+    }
+
+
+def _domain_object(website: Website, name: str) -> dict[str, Any]:
+    sites_domain = settings.CONFIG.domain
+    custom = {"cname": cname(website.pk, sites_domain)} if is_custom(name, sites_domain) else {}
+    return {"domain_name": name, "enabled": website.enabled, **custom}
+
+
+def _state_object(website: Website, *, attended: bool) -> dict[str, Any]:
+    seen = getattr(website, "observation", None)
+    if seen is None:
+        status = Status.STARTING if website.enabled else Status.DISABLED
+        since, detail = website.created_at.timestamp(), None
+    else:
+        status, since, detail = Status(seen.status), seen.since, seen.detail
+        if website.enabled and status is Status.DISABLED:
+            status, detail = Status.STARTING, None
+        elif not website.enabled:
+            status, detail = Status.DISABLED, None
+    if not attended:
+        detail = UNATTENDED
+    moment = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"status": status.value, "since": moment, "detail": detail}

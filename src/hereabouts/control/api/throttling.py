@@ -1,0 +1,34 @@
+"""How often an account, or an unknown caller, may call an endpoint."""
+
+from __future__ import annotations
+
+import threading
+
+from django.conf import settings
+from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.views import APIView
+
+from hereabouts.control.models import Account
+
+_lock = threading.Lock()
+
+
+class PerMinute(SimpleRateThrottle):
+    """``rate_limit`` calls a minute for each endpoint and account, as a sliding window."""
+
+    scope = "minute"
+
+    def get_rate(self) -> str:
+        """The setting in DRF's notation."""
+        return f"{settings.CONFIG.rate_limit}/minute"
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        """One window for each endpoint (view and method) and caller."""
+        caller = request.user.pk if isinstance(request.user, Account) else request.META.get("HTTP_X_REAL_IP", "")
+        return f"throttle:{type(view).__name__}:{request.method}:{caller}"
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        """Whether this call is within the rate; calls in other threads can't slip through between."""
+        with _lock:
+            return bool(super().allow_request(request, view))

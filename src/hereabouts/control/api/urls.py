@@ -1,0 +1,15 @@
+"""The API's paths, each with and without its trailing slash."""
+
+from django.urls import re_path
+
+from hereabouts.control.api import schema, views
+
+__all__ = ["schema", "urlpatterns"]
+
+_USER = r"^user/(?P<username>[^/]+)/"
+
+urlpatterns = [
+    re_path(_USER + r"websites/?$", views.WebsiteList.as_view()),
+    re_path(_USER + r"websites/(?P<domain>[^/]+)/?$", views.WebsiteDetail.as_view()),
+    re_path(_USER + r"websites/(?P<domain>[^/]+)/reload/?$", views.WebsiteReload.as_view()),
+]

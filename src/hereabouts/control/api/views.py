@@ -1,0 +1,165 @@
+"""The endpoints of websites: create, list, get, change, reload, delete."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.db import connection
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import status
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from hereabouts import poke
+from hereabouts.control import services
+from hereabouts.control.api import serializers as shapes
+from hereabouts.control.api.permissions import OwnUrl
+from hereabouts.control.api.errors import TooLarge
+from hereabouts.control.api.throttling import PerMinute
+from hereabouts.control.models import Account, Website
+from hereabouts.errors import PlatformNotRunning
+
+_MAX_BODY = 1 << 20
+_REFUSALS = {
+    400: OpenApiResponse(description="What is wrong, by field, or `detail`."),
+    401: OpenApiResponse(shapes.DetailOutput, description="No token, or a wrong one."),
+    403: OpenApiResponse(shapes.DetailOutput, description="Another user's URL."),
+    413: OpenApiResponse(shapes.DetailOutput, description="A body of more than 1 MB."),
+    415: OpenApiResponse(shapes.DetailOutput, description="Neither JSON nor a form."),
+    429: OpenApiResponse(shapes.DetailOutput, description="Too many calls; Retry-After says when."),
+}
+_MISSING = {404: OpenApiResponse(shapes.DetailOutput, description="No such website of this user.")}
+
+
+def _settle(website_id: int, generation: int) -> bool | None:
+    """Poke the supervisor and wait for its answer: True, False when time ran out, None when it is not there."""
+    config = settings.CONFIG
+    connection.close()  # a waiting request needs none
+    try:
+        return poke.settle(config.supervisor_socket, website_id, generation, config.answer_seconds)
+    except PlatformNotRunning:
+        return None
+
+
+class WebsitesView(APIView):
+    """What all endpoints share: the account of the URL, its rate, its errors."""
+
+    permission_classes = [IsAuthenticated, OwnUrl]
+    throttle_classes = [PerMinute]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Check who calls before what is sent."""
+        super().initial(request, *args, **kwargs)
+        if int(request.META.get("CONTENT_LENGTH") or 0) > _MAX_BODY:
+            raise TooLarge
+
+    @property
+    def account(self) -> Account:
+        """The caller, whose URL this is."""
+        return cast(Account, self.request.user)
+
+    def website(self) -> Website:
+        """The website that the URL names. Raises NoSuchWebsite."""
+        return services.find_website(self.account, self.kwargs["domain"])
+
+    def answer(self, website: Website, settled: bool | None, code: int = status.HTTP_200_OK) -> Response:
+        """The website as it is now."""
+        latest = services.websites().get(pk=website.pk)
+        return Response(shapes.website_object(latest, attended=settled is not None), code)
+
+
+class WebsiteList(WebsitesView):
+    """The account's websites."""
+
+    @extend_schema(operation_id="list_websites", responses={200: shapes.WebsiteOutput(many=True), **_REFUSALS})
+    def get(self, request: Request, username: str) -> Response:
+        """List your websites."""
+        return Response([shapes.website_object(website) for website in services.websites(self.account)])
+
+    @extend_schema(
+        operation_id="create_website",
+        request=shapes.WebsiteInput,
+        responses={201: shapes.WebsiteOutput, **_REFUSALS},
+    )
+    def post(self, request: Request, username: str) -> Response:
+        """Create a website. Answers once it serves, has failed to, or after a while: see `state`."""
+        body = shapes.WebsiteInput(data=request.data)
+        body.is_valid(raise_exception=True)
+        wanted = body.validated_data
+        website = services.create_website(
+            self.account, wanted["domain_name"], wanted["webapp"]["command"], enabled=wanted["enabled"]
+        )
+        settled = _settle(website.pk, website.generation)
+        return self.answer(website, settled, status.HTTP_201_CREATED)
+
+
+class WebsiteDetail(WebsitesView):
+    """One website."""
+
+    @extend_schema(operation_id="get_website", responses={200: shapes.WebsiteOutput, **_REFUSALS, **_MISSING})
+    def get(self, request: Request, username: str, domain: str) -> Response:
+        """Get a website."""
+        return Response(shapes.website_object(self.website()))
+
+    @extend_schema(
+        operation_id="change_website",
+        request=shapes.WebsiteChange,
+        responses={200: shapes.WebsiteOutput, **_REFUSALS, **_MISSING},
+    )
+    def patch(self, request: Request, username: str, domain: str) -> Response:
+        """Enable or disable a website, or give it another command, without downtime."""
+        website = self.website()
+        body = shapes.WebsiteChange(data=request.data, partial=True)
+        body.is_valid(raise_exception=True)
+        wanted = body.validated_data
+        command = wanted.get("webapp", {}).get("command")
+        generation = services.change_website(website, enabled=wanted.get("enabled"), command=command)
+        return self.answer(website, _settle(website.pk, generation))
+
+    @extend_schema(operation_id="delete_website", responses={204: None, **_REFUSALS, **_MISSING})
+    def delete(self, request: Request, username: str, domain: str) -> Response:
+        """Delete a website and its logs. Its files in your home stay."""
+        website = self.website()
+        pk, generation = website.pk, website.generation
+        services.delete_website(website)
+        _settle(pk, generation)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class WebsiteReload(WebsitesView):
+    """The reload of one website."""
+
+    @extend_schema(
+        operation_id="reload_website",
+        request=None,
+        responses={
+            200: shapes.StatusOutput,
+            **_REFUSALS,
+            **_MISSING,
+            502: OpenApiResponse(shapes.ReloadFailure, description="The new process does not come up."),
+        },
+    )
+    def post(self, request: Request, username: str, domain: str) -> Response:
+        """Start the website's new code beside the old; visitors change over when it serves."""
+        website = self.website()
+        if not website.enabled:
+            detail = "The website is disabled, so there is nothing to reload. Enable it: that starts its latest code."
+            return Response({"detail": detail}, status.HTTP_400_BAD_REQUEST)
+        generation = services.reload_website(website)
+        settled = _settle(website.pk, generation)
+        latest = services.websites().get(pk=website.pk)
+        seen = getattr(latest, "observation", None)
+        if settled and seen and seen.serving >= generation:
+            return Response({"status": "OK"})
+        if settled and seen and seen.failed >= generation:
+            return _reload_error("reload_failed", (seen.detail or "").removeprefix("The last reload failed: "))
+        waiting = shapes.UNATTENDED if settled is None else (seen and seen.detail) or "The new process is still starting."
+        return _reload_error("reload_pending", waiting)
+
+
+def _reload_error(kind: str, message: str) -> Response:
+    body = {"status": "ERROR", "error_type": kind, "error_message": message}
+    return Response(body, status.HTTP_502_BAD_GATEWAY)

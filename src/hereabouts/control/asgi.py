@@ -1,0 +1,9 @@
+"""The ASGI application of control."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hereabouts.control.settings")
+
+from django.core.asgi import get_asgi_application  # noqa: E402  (the setting must come first)
+
+application = get_asgi_application()

@@ -1,0 +1,88 @@
+"""Bringing the database to this version, or leaving it as it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from hereabouts import files
+from hereabouts.config import Config
+from hereabouts.errors import HereaboutsError
+
+
+class DatabaseNewer(HereaboutsError):
+    """The database {where} was written by a newer version of Hereabouts (it has {migration}). Nothing was
+    changed. Run that version again, or restore a backup made before it."""
+
+
+class DatabaseBroken(HereaboutsError):
+    """The database {where} can't be used: {problem}. {remedy}"""
+
+
+def prepare(config: Config) -> None:
+    """Migrate the database; an SQLite file is copied first and put back when that fails.
+
+    Raises DatabaseNewer before anything is touched, DatabaseBroken otherwise.
+    """
+    owner = (config.control_uid, config.control_uid) if os.geteuid() == 0 else None
+    files.directory(config.sqlite_file.parent, mode=0o700, owner=owner)
+    where = config.sqlite_file if not config.database else config.database.rpartition("@")[2]
+    try:
+        executor = MigrationExecutor(connection)
+        known = set(executor.loader.disk_migrations)
+        applied = set(executor.loader.applied_migrations)
+        unknown = sorted(name for app, name in applied - known if app == "control")
+        if unknown:
+            raise DatabaseNewer(where=where, migration=unknown[-1])
+        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except HereaboutsError:
+        raise
+    except Exception as error:
+        raise DatabaseBroken(where=where, problem=error, remedy="Check that it exists and may be written.") from error
+    if pending:
+        _migrate(config, where)
+    _own(config)
+
+
+def _migrate(config: Config, where: object) -> None:
+    copy = config.sqlite_file.with_suffix(".before-upgrade") if not config.database else None
+    existed = config.sqlite_file.exists() and config.sqlite_file.stat().st_size > 0
+    if copy and existed:
+        _copy(config.sqlite_file, copy)
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    except Exception as error:
+        connection.close()
+        if copy and existed:
+            _restore(copy, config.sqlite_file)
+        raise DatabaseBroken(
+            where=where, problem=f"the upgrade failed: {error}", remedy="It was left as it was before."
+        ) from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+
+
+def _restore(copy: Path, target: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        target.with_name(target.name + suffix).unlink(missing_ok=True)
+    shutil.copyfile(copy, target)
+
+
+def _own(config: Config) -> None:
+    """Give the SQLite files to control, whoever made them."""
+    if config.database or os.geteuid() != 0:
+        return
+    connection.close()
+    for path in config.sqlite_file.parent.glob(f"{config.sqlite_file.stem}*"):
+        os.chown(path, config.control_uid, config.control_uid)
+        path.chmod(0o600)

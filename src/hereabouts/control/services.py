@@ -1,0 +1,189 @@
+"""Every change of what is wanted. The only writers of accounts and websites; they know nothing of HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from hereabouts.config import Config
+from hereabouts.control.models import Account, Domain, Website
+from hereabouts.core.domains import check_ownership, parse_domain
+from hereabouts.core.webapp import parse_account_name, parse_command, sandbox_token
+from hereabouts.errors import AccountExists, DomainTaken, InvalidInput, NoFreeUid, NoSuchAccount, NoSuchWebsite
+
+
+def _config() -> Config:
+    config: Config = settings.CONFIG
+    return config
+
+
+def create_account(name: str, password: str | None, *, operator: bool = False) -> Account:
+    """A new account with the lowest free uid; without a password nobody can sign in as it.
+
+    Raises InvalidInput for a bad name or a weak password, AccountExists, NoFreeUid.
+    """
+    name = parse_account_name(name)
+    account = Account(username=name, is_operator=operator)
+    if password is None:
+        account.set_unusable_password()
+    else:
+        try:
+            validate_password(password, account)
+        except ValidationError as error:
+            raise InvalidInput("password", " ".join(error.messages)) from None
+        account.set_password(password)
+    for _ in range(20):  # another process may take the uid between the look and the insert
+        account.uid = _free_uid()
+        try:
+            with transaction.atomic():
+                account.save(force_insert=True)
+        except IntegrityError:
+            if Account.objects.filter(username=name).exists():
+                raise AccountExists(name=name) from None
+            continue
+        return account
+    raise NoFreeUid(count=_config().uid_count)
+
+
+def _free_uid() -> int:
+    config = _config()
+    taken = set(Account.objects.values_list("uid", flat=True))
+    first = config.uid_first + 1  # the first of the range is the platform's own
+    free = next((uid for uid in range(first, config.uid_first + config.uid_count) if uid not in taken), None)
+    if free is None:
+        raise NoFreeUid(count=config.uid_count)
+    return free
+
+
+def accounts() -> QuerySet[Account]:
+    """Every account, by name."""
+    return Account.objects.order_by("username")
+
+
+def find_account(name: str) -> Account:
+    """The account of that name, in any case. Raises NoSuchAccount."""
+    account = Account.objects.filter(username=name.strip().lower()).first()
+    if account is None:
+        raise NoSuchAccount(name=name)
+    return account
+
+
+def remove_account(account: Account) -> None:
+    """Delete the account and what is stored of its websites. Its files are the caller's to remove."""
+    account.delete()
+
+
+def create_token(account: Account) -> str:
+    """A new API token, 40 hex digits; the old one ends at once. It is shown here and never again."""
+    token = secrets.token_hex(20)
+    Account.objects.filter(pk=account.pk).update(
+        token_hash=_hash(token), token_created_at=timezone.now(), token_epoch=F("token_epoch") + 1
+    )
+    account.refresh_from_db()
+    return token
+
+
+def revoke_token(account: Account) -> None:
+    """End the account's token, and the one its sandboxes carry, at once."""
+    Account.objects.filter(pk=account.pk).update(
+        token_hash=None, token_created_at=None, token_epoch=F("token_epoch") + 1
+    )
+    account.refresh_from_db()
+
+
+def environment_token(account: Account) -> str:
+    """The token that the account's sandboxes, and `hereabouts env`, carry."""
+    return sandbox_token(settings.SECRET_KEY.encode(), account.value())
+
+
+def authenticate_token(token: str, username: str | None = None) -> Account | None:
+    """Whose token this is; None for nobody's.
+
+    The token of an account's sandboxes is recognized only together with ``username``, the account it is for.
+    """
+    account = Account.objects.filter(token_hash=_hash(token), is_active=True).first()
+    if account is None and username:
+        candidate = Account.objects.filter(username=username.lower(), is_active=True).first()
+        if candidate and hmac.compare_digest(environment_token(candidate).encode(), token.encode(errors="replace")):
+            account = candidate
+    return account
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+def websites(account: Account | None = None) -> QuerySet[Website]:
+    """The account's websites (everybody's without one), oldest first, with all that an answer tells of them."""
+    found = Website.objects.select_related("account", "observation").prefetch_related("domains").order_by("pk")
+    return found if account is None else found.filter(account=account)
+
+
+def find_website(account: Account | None, domain: str) -> Website:
+    """The account's website with this (parsed or raw) domain. Raises NoSuchWebsite."""
+    try:
+        name = parse_domain(domain)
+    except InvalidInput:
+        raise NoSuchWebsite(domain=domain) from None
+    website = websites(account).filter(domains__name=name).first()
+    if website is None:
+        raise NoSuchWebsite(domain=domain)
+    return website
+
+
+def create_website(account: Account, domain_name: str, command: str, *, enabled: bool = True) -> Website:
+    """A new website. Raises InvalidInput or DomainTaken."""
+    config = _config()
+    name = parse_domain(domain_name)
+    check_ownership(name, account.username, config.domain, config.platform_hosts)
+    command = parse_command(command)
+    try:
+        with transaction.atomic():
+            website = Website.objects.create(account=account, command=command, enabled=enabled)
+            Domain.objects.create(name=name, website=website, is_main=True)
+    except IntegrityError:
+        raise DomainTaken(domain=name) from None
+    return websites().get(pk=website.pk)
+
+
+def change_website(website: Website, *, enabled: bool | None = None, command: str | None = None) -> int:
+    """Enable, disable or give another command; what is so already is left alone. Returns the generation.
+
+    Enabling and another command need a new process, hence a new generation.
+    """
+    if command is not None:
+        command = parse_command(command)
+        Website.objects.filter(pk=website.pk).exclude(command=command).update(
+            command=command, generation=F("generation") + 1
+        )
+    if enabled is True:
+        Website.objects.filter(pk=website.pk, enabled=False).update(enabled=True, generation=F("generation") + 1)
+    elif enabled is False:
+        Website.objects.filter(pk=website.pk).update(enabled=False)
+    return _generation(website)
+
+
+def reload_website(website: Website) -> int:
+    """Ask for a new process beside the running one. Returns the generation that it will be."""
+    Website.objects.filter(pk=website.pk).update(generation=F("generation") + 1)
+    return _generation(website)
+
+
+def delete_website(website: Website) -> None:
+    """Delete the website; the supervisor ends its processes and removes its logs."""
+    Website.objects.filter(pk=website.pk).delete()
+
+
+def _generation(website: Website) -> int:
+    found = Website.objects.filter(pk=website.pk).values_list("generation", flat=True).first()
+    if found is None:
+        raise NoSuchWebsite(domain=website.domain_name)
+    return found

@@ -1,0 +1,54 @@
+"""The control process: Django under uvicorn, on a unix socket, without privileges."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+
+import uvicorn
+
+from hereabouts.config import Config
+
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+def run(config: Config) -> None:
+    """Serve the API until TERM or INT. As root it takes control's own user id first."""
+    listener = _listen(config)
+    if os.geteuid() == 0:
+        _drop_privileges(config.control_uid)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hereabouts.control.settings")
+    settings = uvicorn.Config(
+        "hereabouts.control.asgi:application",
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+    )
+    uvicorn.Server(settings).run(sockets=[listener])
+
+
+def _listen(config: Config) -> socket.socket:
+    """The socket that nginx connects to; a new one, whatever an earlier process left."""
+    path = config.control_socket
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(fresh))
+    fresh.chmod(0o666)
+    listener.listen(1024)
+    fresh.replace(path)
+    return listener
+
+
+def _drop_privileges(uid: int) -> None:
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+    os.umask(0o077)
+    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
