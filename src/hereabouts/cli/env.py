@@ -12,13 +12,13 @@ def env(name: Name) -> None:
     """Print `export` lines for the official client: eval "$(hereabouts env NAME)"."""
     settings = support.settings()
     account = support.account(settings, name, "env")
-    from hereabouts.core.webapp import sandbox_token
+    from hereabouts.control import services
 
     for variable, value in (
         ("PYTHONANYWHERE_SITE", settings.site),
         ("PYTHONANYWHERE_DOMAIN", settings.domain),
-        ("PYTHONANYWHERE_USERNAME", account.name),
-        ("API_TOKEN", sandbox_token(settings.secret_file.read_bytes(), account)),
+        ("PYTHONANYWHERE_USERNAME", account.username),
+        ("API_TOKEN", services.environment_token(account)),
         ("REQUESTS_CA_BUNDLE", str(settings.ca_bundle)),
     ):
         print(f"export {variable}={shlex.quote(value)}")

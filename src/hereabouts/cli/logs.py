@@ -12,7 +12,6 @@ import typer
 
 from hereabouts import files
 from hereabouts.cli import support
-from hereabouts.errors import NoSuchWebsite
 
 _SHOWN_BYTES = 65_536
 _GLANCE_SECONDS = 0.2
@@ -33,10 +32,7 @@ def logs(
     support.database(settings)
     from hereabouts.control import services
 
-    name = domain.strip().lower().rstrip(".")
-    website = next((website for website in services.list_websites() if website.domain == name), None)
-    if website is None:
-        raise NoSuchWebsite(domain=domain)
+    website = services.find_website(None, domain).value()
     kind = "access" if access else "server" if server else "error"
     log = settings.logs / website.account.name / f"{website.domain}.{kind}.log"
     end = files.tail(log, _SHOWN_BYTES)

@@ -21,4 +21,4 @@ def shell(
     account = support.account(settings, name, "shell")
     from hereabouts.sandbox import console
 
-    raise typer.Exit(console.run(settings, account, command or None))
+    raise typer.Exit(console.run(settings, account.value(), command or None))

@@ -16,7 +16,7 @@ from hereabouts.errors import HereaboutsError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hereabouts.core.webapp import Account
+    from hereabouts.control.models import Account
 
 
 class NeedsRoot(HereaboutsError):
@@ -50,23 +50,26 @@ def database(config: Config, *, must_exist: bool = True) -> None:
     fresh = not config.database and not config.sqlite_file.exists()
     if fresh and must_exist:
         raise NothingHere(data_dir=config.data_dir)
+    if fresh:
+        from hereabouts.control.secret import ensure_secret
+
+        ensure_secret(config)
     from hereabouts.daemons.environ import set_up_django
 
     set_up_django(config)
-    if fresh or config.database:
-        from hereabouts.control.database import ensure_secret, prepare
+    if fresh:
+        from hereabouts.control.database import prepare
 
-        ensure_secret(config)
         prepare(config)
 
 
 def account(config: Config, name: str, command: str) -> Account:
-    """The account of that name, for a command that needs root. Raises NoSuchAccount."""
+    """The account of that name as it is stored, for a command that needs root. Raises NoSuchAccount."""
     need_root(command)
     database(config)
     from hereabouts.control import services
 
-    return services.get_account(name)
+    return services.find_account(name)
 
 
 def console() -> Console:

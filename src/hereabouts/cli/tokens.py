@@ -16,7 +16,7 @@ def create(name: Name) -> None:
     account = support.account(support.settings(), name, "token create")
     from hereabouts.control import services
 
-    print(services.create_token(account.name))
+    print(services.create_token(account))
 
 
 @app.command("revoke")
@@ -25,5 +25,5 @@ def revoke(name: Name) -> None:
     account = support.account(support.settings(), name, "token revoke")
     from hereabouts.control import services
 
-    services.revoke_token(account.name)
-    support.console().print(f"The API token of {account.name} has ended.")
+    services.revoke_token(account)
+    support.console().print(f"The API token of {account.username} has ended.")

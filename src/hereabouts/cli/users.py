@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hereabouts import poke
 from hereabouts.cli import support
 from hereabouts.errors import HereaboutsError, PlatformNotRunning
 
 if TYPE_CHECKING:
     from hereabouts.config import Config
-    from hereabouts.core.webapp import Website
+    from hereabouts.control.models import Website
 
 app = typer.Typer(help="Accounts: add, list, remove.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account.")]
-_STOP_SECONDS = 60.0
+_GLANCE_SECONDS = 0.1
 
 
 class StillRunning(HereaboutsError):
@@ -46,7 +49,7 @@ def add(
     from hereabouts.control import services
     from hereabouts.sandbox import homes
 
-    account = services.create_account(name, password, operator=operator)
+    account = services.create_account(name, password, operator=operator).value()
     homes.ensure(settings, account)
     support.console().print(f"Added {account.name}, user id {account.uid}, home {settings.homes / account.name}.")
 
@@ -67,19 +70,22 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     support.database(support.settings())
     from hereabouts.control import services
 
-    websites = services.list_websites()
     rows = [
         {
-            "name": account.name,
+            "name": account.username,
             "uid": account.uid,
-            "websites": sum(website.account.name == account.name for website in websites),
+            "operator": account.is_operator,
+            "websites": services.websites(account).count(),
         }
-        for account in services.list_accounts()
+        for account in services.accounts()
     ]
     if as_json:
         support.print_json(rows)
     else:
-        support.table(["name", "user id", "websites"], [list(row.values()) for row in rows])
+        support.table(
+            ["name", "user id", "operator", "websites"],
+            [[r["name"], r["uid"], "yes" if r["operator"] else "", r["websites"]] for r in rows],
+        )
 
 
 @app.command("remove")
@@ -89,43 +95,53 @@ def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do
     account = support.account(settings, name, "user remove")
     from hereabouts.control import services
 
-    websites = [website for website in services.list_websites() if website.account.name == account.name]
-    places = [settings.homes / account.name, settings.logs / account.name]
+    websites = list(services.websites(account))
+    places = [settings.homes / account.username, settings.logs / account.username]
     out = support.console()
-    out.print(f"This removes the account {account.name} for good:")
+    out.print(f"This removes the account {account.username} for good:")
     for website in websites:
-        out.print(f"  website  {website.domain}")
+        out.print(f"  website  {website.domain_name}")
     for label, place in zip(("home", "logs"), places, strict=True):
         if place.exists():
             out.print(f"  {label:<7}  {place} ({support.memory(_size(place))})")
     if not yes and not typer.confirm("Remove all of it?"):
         raise typer.Exit(1)
-    _stop(settings, account.name, websites)
+    _stop(settings, account.username, websites)
     for place in places:
         if place.exists():
             shutil.rmtree(place)
-    services.remove_account(account.name)
-    out.print(f"Removed {account.name}.")
+    services.remove_account(account)
+    out.print(f"Removed {account.username}.")
 
 
 def _stop(settings: Config, name: str, websites: list[Website]) -> None:
     """Delete the websites, and see to it that none of their processes is left."""
-    from hereabouts import poke
     from hereabouts.control import services
 
-    running = True
+    ids = {website.pk for website in websites}
     try:
-        poke.ask(settings.supervisor_socket, "status", seconds=5)
+        _sandboxes(settings, ids)
     except PlatformNotRunning:
-        running = False
-        ids = {str(website.id) for website in websites}
         left = settings.instances.iterdir() if settings.instances.is_dir() else iter(())
-        if any(instance.name.partition("-")[0] in ids for instance in left):
+        if any(instance.name.partition("-")[0] in map(str, ids) for instance in left):
             raise MayRun(name=name) from None
+        return
     for website in websites:
-        services.delete_website(website.account, website.domain)
-        if running and not poke.settle(settings.supervisor_socket, website.id, website.generation, _STOP_SECONDS):
-            raise StillRunning(name=name, seconds=_STOP_SECONDS)
+        services.delete_website(website)
+    seconds = settings.drain_seconds + settings.stop_seconds + 10
+    deadline = time.monotonic() + seconds
+    for website_id in ids:
+        poke.settle(settings.supervisor_socket, website_id, 0, seconds)
+    while _sandboxes(settings, ids):
+        if time.monotonic() > deadline:
+            raise StillRunning(name=name, seconds=seconds)
+        time.sleep(_GLANCE_SECONDS)
+
+
+def _sandboxes(settings: Config, websites: set[int]) -> list[object]:
+    """The sandboxes of these websites that run. Raises PlatformNotRunning."""
+    answer = json.loads(poke.ask(settings.supervisor_socket, "status", seconds=5))
+    return [sandbox for sandbox in answer["sandboxes"] if sandbox["website"] in websites]
 
 
 def _size(place: Path) -> int:

@@ -25,13 +25,13 @@ def main(name: str) -> int:
             from hereabouts.daemons import first_run
 
             first_run.main(settings, name)
+        return 0
     except HereaboutsError as error:
         print(error, file=sys.stderr)
         return 1
     except Exception:
         traceback.print_exc()
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hereabouts import files
+from hereabouts import files, poke
 from hereabouts.config import Config
+from hereabouts.core.webapp import Status
 from hereabouts.daemons.environ import set_up_django
 from hereabouts.errors import MachineError
 
@@ -40,6 +41,8 @@ async def root():
 END
 """
 _GLANCE_SECONDS = 0.2
+EXPECTED_FAILURE = 1
+"""The exit code of a process that has said what is wrong in a sentence, its last line."""
 
 
 class Report(Protocol):
@@ -67,14 +70,13 @@ def ensure(config: Config, environ: Mapping[str, str], report: Report) -> Result
         files.replace(_pending(config), "the demo website\n")
     domain: str | None = f"{DEMO}.{config.domain}"
     if _pending(config).exists():
-        log = config.logs / "platform" / "first-run.log"
         try:
             with report.step("Making the website of the account demo (downloads FastAPI)") as progress:
-                call(config, "demo", environ, log=log, progress=progress)
+                call(config, "demo", environ, progress)
             _pending(config).unlink()
         except MachineError as error:
             domain = None
-            report.warn(f"{error} Everything else runs; `make up` tries again. The log: {log}")
+            report.warn(f"{error} Everything else runs; `make up` tries again. The log: {job_log(config, DEMO)}")
     elif DEMO not in accounts["names"] or domain not in accounts["domains"]:
         domain = None
     password = None
@@ -87,30 +89,38 @@ def _pending(config: Config) -> Path:
     return config.data_dir / "first-run-pending"
 
 
-def call(
-    config: Config, job: str, environ: Mapping[str, str], *, log: Path | None = None, progress: Any = None
-) -> dict[str, Any]:
+def call(config: Config, job: str, environ: Mapping[str, str], progress: Any = None) -> dict[str, Any]:
     """Run one job in its own process and return its answer. Raises MachineError with its words.
 
-    While it runs, ``progress`` is shown the last line of its ``log``.
+    While it runs, ``progress`` is shown the last line that it wrote to its log.
     """
     argv = [sys.executable, "-m", "hereabouts.daemons", job]
-    errors = log.open("w+b") if log else subprocess.PIPE
-    with subprocess.Popen(
-        argv, env=dict(environ), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-        start_new_session=True,
-    ) as process:  # fmt: skip
+    log = job_log(config, job)
+    with (
+        log.open("w+b") as errors,
+        subprocess.Popen(
+            argv, env=dict(environ), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+            start_new_session=True,
+        ) as process,
+    ):  # fmt: skip
         try:
-            if log and progress:
+            if progress:
                 _follow(process, log, progress)
-            out, err = process.communicate()
+            out, _ = process.communicate()
         except BaseException:
             process.terminate()
             raise
     if process.returncode:
-        said = (files.tail(log, 4000) if log else err).decode(errors="replace").strip()
-        raise MachineError(problem=said.splitlines()[-1] if log and said else said, remedy="")
+        said = files.tail(log, 4000).decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        if process.returncode == EXPECTED_FAILURE:
+            raise MachineError(problem=said[-1], remedy="")
+        raise MachineError(problem=f"The job {job} failed: {said[-1]}.", remedy=f"Its log: {log}")
     return dict(json.loads(out or b"{}"))
+
+
+def job_log(config: Config, job: str) -> Path:
+    """Where a job writes what it does."""
+    return config.logs / "platform" / f"{job}.log"
 
 
 def _follow(process: subprocess.Popen[bytes], log: Path, progress: Any) -> None:
@@ -128,6 +138,10 @@ def main(config: Config, job: str) -> None:
     """Do one job; its answer goes to standard output as JSON, everything else to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    if job == "prepare":
+        from hereabouts.control.secret import ensure_secret
+
+        ensure_secret(config)
     set_up_django(config)
     answer = {"prepare": _prepare, "accounts": _accounts, "operator": _operator, "demo": _demo}[job](config)
     with answers:
@@ -137,17 +151,17 @@ def main(config: Config, job: str) -> None:
 def _prepare(config: Config) -> dict[str, Any]:
     from hereabouts.control import database
 
-    database.ensure_secret(config)
     database.prepare(config)
     return {}
 
 
 def _accounts(config: Config) -> dict[str, Any]:
     from hereabouts.control import services
+    from hereabouts.control.store import DjangoStore
 
     return {
-        "names": [account.name for account in services.list_accounts()],
-        "domains": [website.domain for website in services.list_websites()],
+        "names": [account.username for account in services.accounts()],
+        "domains": [website.domain for website in DjangoStore().websites()],
     }
 
 
@@ -161,19 +175,27 @@ def _operator(config: Config) -> dict[str, Any]:
 
 def _demo(config: Config) -> dict[str, Any]:
     from hereabouts.control import services
-    from hereabouts.errors import AccountExists
+    from hereabouts.errors import AccountExists, DomainTaken
     from hereabouts.sandbox import console
 
     with suppress(AccountExists):
         services.create_account(DEMO, None)
-    account = services.get_account(DEMO)
-    code = console.run(config, account, [_DEMO_SCRIPT])
+    account = services.find_account(DEMO)
+    code = console.run(config, account.value(), [_DEMO_SCRIPT])
     if code:
         raise MachineError(
             problem=f"The demo's libraries could not be installed (exit code {code}).",
             remedy="They come from the network: is it reachable?",
         )
     domain = f"{DEMO}.{config.domain}"
-    if all(website.domain != domain for website in services.list_websites()):
+    with suppress(DomainTaken):
         services.create_website(account, domain, DEMO_COMMAND)
+    website = services.find_website(account, domain)
+    poke.settle(config.supervisor_socket, website.pk, website.generation, config.start_seconds)
+    seen = services.find_website(account, domain).observation.value()
+    if seen.status is not Status.RUNNING:
+        raise MachineError(
+            problem=f"The demo website does not serve: {seen.detail or seen.status.value}.",
+            remedy=f"See `hereabouts logs {domain}`.",
+        )
     return {}

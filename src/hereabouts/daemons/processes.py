@@ -58,14 +58,22 @@ def since(process: Process) -> float:
 def session_members(leader: Process) -> Iterator[Process]:
     """The processes that run in the session that ``leader`` began, itself excepted, even when it has ended.
 
-    While a member lives the kernel gives the session's number to no other process.
+    While a member lives the kernel gives the session's number to no other process, so that another process
+    with the leader's id means that no member is left.
     """
+    if find(leader.pid) not in (leader, None):
+        return
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != leader.pid:
             stat = _stat(int(entry.name))
             ours = stat and stat.session == leader.pid and stat.started >= leader.started and stat.state not in "ZX"
             if stat and ours:
                 yield Process(int(entry.name), stat.started)
+
+
+def boot() -> str:
+    """What tells this run of the machine from every other."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
 def send(process: Process, number: signal.Signals) -> None:

@@ -108,6 +108,8 @@ def recorded(config: Config) -> dict[str, Process]:
     """The platform's processes by name, as the last `up` recorded them, running still or not."""
     try:
         content = json.loads(state_file(config).read_text(encoding="utf-8"))
+        if content["boot"] != processes.boot():
+            return {}
         return {name: Process(*where) for name, where in content["processes"].items()}
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -252,7 +254,7 @@ class _Family:
             me = processes.find(os.getpid())
             found = {"up": me, **{child.recipe.name: child.process for child in self._children}}
             where = {name: [process.pid, process.started] for name, process in found.items() if process}
-            files.replace(state_file(self._config), json.dumps({"processes": where}))
+            files.replace(state_file(self._config), json.dumps({"boot": processes.boot(), "processes": where}))
 
     def wait_ready(self) -> None:
         """Wait until visitors reach control through nginx, and the supervisor answers. Raises MachineError."""

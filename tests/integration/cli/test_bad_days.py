@@ -1,0 +1,125 @@
+"""What can be wrong with a machine or its settings: each is told in a sentence, with a remedy, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import Run
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def _refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 1, done
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def _path_without(tmp_path: Path, *missing: str) -> str:
+    """A PATH with the programs of the real one except some."""
+    links = tmp_path / "path"
+    links.mkdir()
+    for program in ("nginx", "runc", "nft", "sh", "cat"):
+        found = shutil.which(program)
+        if found and program not in missing:
+            (links / program).symlink_to(found)
+    return str(links)
+
+
+def test_a_misspelt_setting(hereabouts: Run) -> None:
+    _refused(hereabouts("config", settings={"htps_port": "1"}), "HEREABOUTS_HTPS_PORT", "Did you mean https_port?")
+
+
+def test_a_setting_out_of_range(hereabouts: Run) -> None:
+    _refused(hereabouts("up", settings={"memory_mb": "3"}), "HEREABOUTS_MEMORY_MB", "'3' is out of range", "16")
+
+
+def test_a_setting_of_the_wrong_kind_in_the_file(hereabouts: Run, tmp_path: Path) -> None:
+    (tmp_path / "hereabouts.toml").write_text('crash_limit = "many"\n')
+    _refused(hereabouts("config"), "crash_limit", "'many' is not a whole number", "hereabouts.toml")
+
+
+def test_a_file_that_is_not_toml(hereabouts: Run, tmp_path: Path) -> None:
+    (tmp_path / "hereabouts.toml").write_text("domain: x\n")
+    _refused(hereabouts("config"), "not valid TOML")
+
+
+def test_not_root(hereabouts: Run) -> None:
+    _refused(hereabouts("up", uid=65534), "needs root", "sudo")
+
+
+@pytest.mark.parametrize("words", [("user", "list"), ("status",), ("env", "demo"), ("logs", "demo.localhost")])
+def test_not_root_for_what_reads_data(hereabouts: Run, words: tuple[str, ...]) -> None:
+    _refused(hereabouts(*words, uid=65534), "needs root", "sudo")
+
+
+@needs_root
+def test_no_platform_yet(hereabouts: Run) -> None:
+    _refused(hereabouts("status"), "There is no platform", "make up")
+
+
+@needs_root
+@pytest.mark.parametrize(("program", "package"), [("nginx", "nginx"), ("runc", "runc"), ("nft", "nftables")])
+def test_a_program_missing(hereabouts: Run, tmp_path: Path, program: str, package: str) -> None:
+    done = hereabouts("up", path=_path_without(tmp_path, program))
+    _refused(done, f"The program {program} is not in PATH", f"apt-get install {package}")
+
+
+@needs_root
+def test_nginx_without_the_lua_module(hereabouts: Run, tmp_path: Path) -> None:
+    nginx = tmp_path / "nginx"
+    nginx.write_text(f"#!/bin/sh\necho 'configure arguments: --modules-path={tmp_path}' >&2\n")
+    nginx.chmod(0o755)
+    _refused(hereabouts("up", settings={"nginx": str(nginx)}), "no Lua module", "libnginx-mod-http-lua")
+
+
+@needs_root
+def test_a_port_taken(hereabouts: Run, ports: list[int]) -> None:
+    with socket.create_server(("127.0.0.1", ports[1])):
+        done = hereabouts("up")
+    _refused(done, f"Port {ports[1]} is taken by", f"process {os.getpid()}", "https_port")
+
+
+@needs_root
+def test_a_full_disk(hereabouts: Run, full_disk: Path) -> None:
+    _refused(hereabouts("up", settings={"data_dir": str(full_disk)}), "No space left on device", "data_dir")
+
+
+@needs_root
+def test_a_data_directory_that_is_not_writable(hereabouts: Run) -> None:
+    _refused(hereabouts("up", settings={"data_dir": "/proc/hereabouts"}), "Nothing can be written to /proc", "data_dir")
+
+
+@needs_root
+def test_an_unknown_nginx_user(hereabouts: Run) -> None:
+    _refused(hereabouts("up", settings={"nginx_user": "nosuchuser"}), "no system user nosuchuser", "nginx_user")
+
+
+@needs_root
+def test_user_ids_that_belong_to_others(hereabouts: Run) -> None:
+    settings = {"uid_first": "65000", "uid_count": "600"}
+    _refused(hereabouts("up", settings=settings), "65534 belongs to nobody", "uid_first")
+
+
+@needs_root
+def test_doctor_lists_every_failure_with_its_remedy(hereabouts: Run, tmp_path: Path) -> None:
+    done = hereabouts("doctor", "--json", path=_path_without(tmp_path, "nginx", "runc"))
+    assert done.returncode == 1
+    failed = {check["name"]: check for check in json.loads(done.stdout) if not check["ok"]}
+    assert set(failed) == {"nginx", "nginx Lua module", "OCI runtime"}
+    assert all(check["remedy"] for check in failed.values())
+
+
+@needs_root
+def test_doctor_on_this_machine(hereabouts: Run) -> None:
+    done = hereabouts("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "failed" not in done.stdout
