@@ -8,14 +8,15 @@ BIN := $(VENV)/bin
 PACKAGES := nginx libnginx-mod-http-lua lua-resty-core runc nftables iproute2 virtualenvwrapper \
 	golang-github-containers-common ca-certificates python3-venv
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+# Settings of the environment reach the platform through sudo, too.
+SETTINGS := $(if $(SUDO),$(addprefix --preserve-env=,$(filter HEREABOUTS_%,$(.VARIABLES))))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: up test check bench packages clean
 .DEFAULT_GOAL := up
 
 up: packages $(VENV)/stamp  ## run the platform in the foreground
-	@exec $(SUDO) $(if $(SUDO),--preserve-env=$(shell env | sed -n 's/^\(HEREABOUTS_[A-Z_]*\)=.*/\1/p' | paste -sd,)) \
-		$(BIN)/hereabouts up
+	@exec $(SUDO) $(SETTINGS) $(BIN)/hereabouts up
 
 test: packages $(VENV)/stamp-dev  ## every test: unit, integration, contract
 	$(BIN)/pytest
