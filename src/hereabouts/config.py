@@ -81,8 +81,8 @@ class Config:
 
     @property
     def sandbox_host(self) -> str:
-        """The API's host as sandboxes call it; their own loopback makes ``localhost`` useless there."""
-        return "www.localhost" if self.host == "localhost" else self.host
+        """The API's host as sandboxes call it; names under localhost mean a sandbox itself there."""
+        return "hereabouts.internal" if self.local else self.host
 
     @property
     def platform_hosts(self) -> frozenset[str]:

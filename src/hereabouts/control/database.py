@@ -36,16 +36,13 @@ def prepare(config: Config) -> None:
     where = config.sqlite_file if not config.database else config.database.rpartition("@")[2]
     try:
         executor = MigrationExecutor(connection)
-        known = set(executor.loader.disk_migrations)
-        applied = set(executor.loader.applied_migrations)
-        unknown = sorted(name for app, name in applied - known if app == "control")
-        if unknown:
-            raise DatabaseNewer(where=where, migration=unknown[-1])
+        unknown = set(executor.loader.applied_migrations) - set(executor.loader.disk_migrations)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except HereaboutsError:
-        raise
     except Exception as error:
         raise DatabaseBroken(where=where, problem=error, remedy="Check that it exists and may be written.") from error
+    newer = sorted(name for app, name in unknown if app == "control")
+    if newer:
+        raise DatabaseNewer(where=where, migration=newer[-1])
     if pending:
         _migrate(config, where)
     _own(config)

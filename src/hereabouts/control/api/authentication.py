@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -21,7 +19,7 @@ class TokenAuthentication(BaseAuthentication):
         if not words or words[0].lower() != b"token":
             return None
         token = words[1].decode("latin-1") if len(words) == 2 else ""
-        context = cast(dict[str, Any], request.parser_context or {})
+        context = request.parser_context or {}
         account = services.authenticate_token(token, context.get("kwargs", {}).get("username"))
         if account is None:
             raise AuthenticationFailed("Invalid token.")

@@ -34,8 +34,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
             return Response({"domain_name": [TAKEN]}, status.HTTP_400_BAD_REQUEST)
         case NoSuchWebsite() | Http404() | exceptions.NotFound():
             return Response({"detail": NOT_FOUND}, status.HTTP_404_NOT_FOUND)
-        case exceptions.Throttled(wait=wait):
-            seconds = max(1, math.ceil(wait or 1))
+        case exceptions.Throttled():
+            seconds = max(1, math.ceil(getattr(error, "wait", None) or 1))
             detail = f"Request was throttled. Expected available in {seconds} second{'s' if seconds != 1 else ''}."
             return Response({"detail": detail}, error.status_code, headers={"Retry-After": str(seconds)})
         case PermissionDenied():

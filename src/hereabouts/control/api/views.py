@@ -16,8 +16,8 @@ from rest_framework.views import APIView
 from hereabouts import poke
 from hereabouts.control import services
 from hereabouts.control.api import serializers as shapes
-from hereabouts.control.api.permissions import OwnUrl
 from hereabouts.control.api.errors import TooLarge
+from hereabouts.control.api.permissions import OwnUrl
 from hereabouts.control.api.throttling import PerMinute
 from hereabouts.control.models import Account, Website
 from hereabouts.errors import PlatformNotRunning
@@ -156,8 +156,9 @@ class WebsiteReload(WebsitesView):
             return Response({"status": "OK"})
         if settled and seen and seen.failed >= generation:
             return _reload_error("reload_failed", (seen.detail or "").removeprefix("The last reload failed: "))
-        waiting = shapes.UNATTENDED if settled is None else (seen and seen.detail) or "The new process is still starting."
-        return _reload_error("reload_pending", waiting)
+        if settled is None:
+            return _reload_error("reload_pending", shapes.UNATTENDED)
+        return _reload_error("reload_pending", (seen and seen.detail) or "The new process is still starting.")
 
 
 def _reload_error(kind: str, message: str) -> Response:

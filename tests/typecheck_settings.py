@@ -1,0 +1,13 @@
+"""Django's settings for the type checker, which has no installation to read a secret from."""
+
+import os
+import tempfile
+
+os.environ["HEREABOUTS_DATA_DIR"] = tempfile.mkdtemp(prefix="hereabouts-types-")
+
+from hereabouts.config import load
+from hereabouts.control.secret import ensure_secret
+
+ensure_secret(load())
+
+from hereabouts.control.settings import *  # noqa: F403
