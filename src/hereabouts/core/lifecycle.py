@@ -19,6 +19,10 @@ DRAIN_GRACE_SECONDS = 0.5
 """Time in which a request that chose the old instance just before the change reaches it."""
 
 
+RELOAD_FAILED = "The last reload failed: "
+"""How the detail of a website begins whose old process serves on."""
+
+
 class Phase(Enum):
     """The states of an instance, in the order in which it passes them."""
 
@@ -254,7 +258,7 @@ def status(wanted: Website, seen: Seen, limits: Limits) -> tuple[Status, str | N
     if not wanted.enabled:
         return Status.DISABLED, None
     if any(i.phase is Phase.SERVING and i.id == seen.lead for i in seen.instances):
-        return Status.RUNNING, None if seen.failed == 0 else f"The last reload failed: {seen.failure}"
+        return Status.RUNNING, None if seen.failed == 0 else f"{RELOAD_FAILED}{seen.failure}"
     if seen.failed and seen.failed >= wanted.generation:
         if seen.failures >= limits.crash_limit:
             return Status.CRASHED, seen.failure

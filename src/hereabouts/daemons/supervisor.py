@@ -31,4 +31,12 @@ def run(config: Config) -> None:
 
 async def _supervise(config: Config, store: Store) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
-    await Supervisor(config, store, lambda domain: local.ensure_certificate(config, domain)).run()
+    await Supervisor(config, store, lambda domain: _certify(config, domain)).run()
+
+
+def _certify(config: Config, domain: str) -> None:
+    """See to the domain's certificate; without one its visitors are still served, over HTTP."""
+    try:
+        local.ensure_certificate(config, domain)
+    except OSError:
+        logging.getLogger("hereabouts.supervisor").exception("No certificate for %s could be written.", domain)

@@ -46,6 +46,16 @@ def run(config: Config, account: Account, command: Sequence[str] | None = None) 
             shutil.rmtree(bundle)
 
 
+def sweep(config: Config) -> None:
+    """Remove what consoles that were killed have left behind; those that run go on."""
+    directory = files.directory(config.run_dir / "consoles")
+    for bundle in directory.iterdir():
+        found = runtime.state(config, bundle.name)
+        if found is None or found.status == "stopped":
+            runtime.delete(config, bundle.name)
+            shutil.rmtree(bundle, ignore_errors=True)
+
+
 def _wait(process: subprocess.Popen[bytes]) -> int:
     """The exit code; Ctrl-C is the sandbox's to handle."""
     while True:

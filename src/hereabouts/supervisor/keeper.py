@@ -34,6 +34,8 @@ from hereabouts.supervisor.sandboxed import Sandboxed, remove
 
 _PORT_HINT_SECONDS = 1.5
 """A server that listens on a TCP port and not on its socket for so long is told of."""
+_DEAF_SECONDS = 1.0
+"""A server that takes no connections for so long after it did, while its process goes on, is replaced."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Means:
 class Keeper:
     """Brings one website to what is wanted of it and keeps it there. All methods run in the event loop."""
 
-    def __init__(self, means: Means, website: Website, seen: Seen | None = None) -> None:
+    def __init__(
+        self, means: Means, website: Website, seen: Seen | None = None, past: Observation | None = None
+    ) -> None:
         self._means = means
         self._config = means.config
         self._limits = limits(means.config)
@@ -67,7 +71,7 @@ class Keeper:
         self._refusing = ""
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
-        self._last: Observation | None = None
+        self._last = past
 
     def want(self, website: Website | None) -> None:
         """Take note of what is wanted now; None once the website is deleted."""
@@ -95,7 +99,6 @@ class Keeper:
             if plan.actions:
                 continue
             if self.wanted is None and not self.seen.instances:
-                logs.remove(self._config, self.website)
                 return
             await self._sleep(plan.wake_at)
 
@@ -111,7 +114,7 @@ class Keeper:
         """Wait for the website to serve: ``go``, or ``down`` when it won't soon."""
         published = self.sandboxes.get(str(self.seen.lead))
         if published and not await asyncio.to_thread(published.answers):
-            await self._republish(published)
+            await self._find_again(published)
 
         def answered() -> bool:
             return self._serves() or self._hopeless()
@@ -217,23 +220,29 @@ class Keeper:
         self._means.prepare(self.website.domain)
         routes.lead(self._config, self.website, sandbox.publish())
 
-    async def _republish(self, sandbox: Sandboxed) -> None:
-        """The published socket refuses: its server made another one, or stopped listening."""
-        target = await asyncio.to_thread(sandbox.republish)
-        if target is None:
-            self._refusing = sandbox.name
-            return
-        self._refusing = ""
-        if self.seen.lead == sandbox.name:
-            routes.lead(self._config, self.website, target)
+    async def _find_again(self, sandbox: Sandboxed) -> None:
+        """The published socket refuses: lead to the one that its server made since, or replace the instance."""
+        if self._refusing == sandbox.name:
+            return  # another visitor's request found that out already
+        self._refusing = sandbox.name
+        deadline = time.time() + _DEAF_SECONDS
+        while self.seen.lead == sandbox.name and not sandbox.exited:
+            target = await asyncio.to_thread(sandbox.republish)
+            if target is not None:
+                self._refusing = ""
+                routes.lead(self._config, self.website, target)
+                return
+            if time.time() > deadline:
+                self._fail(sandbox.website, sandbox.record.generation, "It stopped listening on $DOMAIN_SOCKET.")
+                self._move(sandbox.name, Phase.TERMINATING)
+                self._wake.set()
+                return
+            await asyncio.sleep(0.05)
 
     async def _route(self, target: Lead) -> None:
-        def act() -> None:
-            if target is not Lead.NOWHERE:
-                self._means.prepare(self.website.domain)
-            routes.lead(self._config, self.website, target)
-
-        await asyncio.to_thread(act)
+        if target is not Lead.NOWHERE:
+            await asyncio.to_thread(self._means.prepare, self.website.domain)
+        routes.lead(self._config, self.website, target)
         self.seen = replace(self.seen, lead=target)
 
     def _move(self, name: str, phase: Phase) -> None:
@@ -283,7 +292,7 @@ class Keeper:
 
         def end() -> None:
             nonlocal ended
-            ended = True
+            ended = sandbox.exited = True
             loop.remove_reader(sandbox.pidfd)
             stirred.set()
 

@@ -12,14 +12,16 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 from hereabouts import files
 from hereabouts.config import Config
+from hereabouts.core import lifecycle
 from hereabouts.core.lifecycle import Lead, Phase, Seen
 from hereabouts.core.store import Store
 from hereabouts.core.webapp import Observation, Website
-from hereabouts.sandbox import homes, runtime
+from hereabouts.sandbox import console, homes, runtime
 from hereabouts.supervisor import logs, procfs, routes
 from hereabouts.supervisor.keeper import Keeper, Means
 from hereabouts.supervisor.memory import OutOfMemory
@@ -100,6 +102,7 @@ class Supervisor:
 
     async def _take_over(self) -> None:
         """Adopt the sandboxes that run, remove the remains of those that don't."""
+        await asyncio.to_thread(console.sweep, self.config)
         names = [path.name for path in self.config.instances.iterdir() if path.is_dir()]
         gate = asyncio.Semaphore(4)
 
@@ -140,8 +143,9 @@ class Supervisor:
             past = observed.get(record.website_id)
             seen = Seen(lead=Lead.WAIT, served_once=True)
             if past and past.failed:
-                seen = Seen(lead=Lead.WAIT, served_once=True, failed=past.failed, failure=past.detail, failures=1)
-            keeper = self._keepers[record.website_id] = Keeper(self._means, website, seen)
+                reason = (past.detail or "").removeprefix(lifecycle.RELOAD_FAILED)
+                seen = replace(seen, failed=past.failed, failure=reason, failures=1)
+            keeper = self._keepers[record.website_id] = Keeper(self._means, website, seen, past)
         target = table.get(record.domain, "")
         if target.split(".")[0] == sandbox.name:  # led to, whatever was written down before a kill
             sandbox.published = target
@@ -202,8 +206,9 @@ class Supervisor:
                 await asyncio.sleep(1)
         self._keepers.pop(website_id, None)
         self._tasks.pop(website_id, None)
-        if self._hosts.get(keeper.website.domain) == website_id:
-            del self._hosts[keeper.website.domain]
+        if self._hosts.get(keeper.website.domain, website_id) == website_id:  # nobody took the name since
+            self._hosts.pop(keeper.website.domain, None)
+            await asyncio.to_thread(logs.remove, self.config, keeper.website)
 
     async def _poke(self, website_id: int) -> Keeper | None:
         """Look again at one website."""

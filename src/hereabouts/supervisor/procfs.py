@@ -16,11 +16,7 @@ def accepted(pid: int, path: str) -> bool | None:
 
     None when there is no such connection. A socket that waits to be accepted is listed without an inode.
     """
-    found = [
-        fields
-        for fields in _unix_sockets(pid)
-        if fields[7] == path and fields[5] in (_CONNECTING, _CONNECTED)
-    ]
+    found = [fields for fields in _unix_sockets(pid) if fields[7] == path and fields[5] in (_CONNECTING, _CONNECTED)]
     return all(fields[5] == _CONNECTED for fields in found) if found else None
 
 

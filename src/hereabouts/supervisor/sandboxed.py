@@ -51,6 +51,7 @@ class Sandboxed:
         self.pid = pid
         self.pidfd = pidfd
         self.published = record.name
+        self.exited = False
         self._probe: socket.socket | None = None
 
     @property

@@ -20,6 +20,7 @@ from hereabouts.control.api.errors import TooLarge
 from hereabouts.control.api.permissions import OwnUrl
 from hereabouts.control.api.throttling import PerMinute
 from hereabouts.control.models import Account, Website
+from hereabouts.core.lifecycle import RELOAD_FAILED
 from hereabouts.errors import PlatformNotRunning
 
 _MAX_BODY = 1 << 20
@@ -155,7 +156,7 @@ class WebsiteReload(WebsitesView):
         if settled and seen and seen.serving >= generation:
             return Response({"status": "OK"})
         if settled and seen and seen.failed >= generation:
-            return _reload_error("reload_failed", (seen.detail or "").removeprefix("The last reload failed: "))
+            return _reload_error("reload_failed", (seen.detail or "").removeprefix(RELOAD_FAILED))
         if settled is None:
             return _reload_error("reload_pending", shapes.UNATTENDED)
         return _reload_error("reload_pending", (seen and seen.detail) or "The new process is still starting.")
