@@ -73,17 +73,16 @@ def _announce(out: Console, config: Config, result: Result) -> None:
     lines = [f"{label:<22} {value}" for label, value in rows]
     if result.demo:
         lines += [
-            "", "For the official client, in another terminal:", f'  eval "$({_command(config)} env demo)"',
-            "Visit the demo:", f"  {visit(config, result.demo)}",
+            "", "For the official client, in another terminal:", f'eval "$({_command(config)} env demo)"',
+            "Visit the demo:", f"{visit(config, result.demo)}",
         ]  # fmt: skip
     if out.is_terminal:
-        from rich.panel import Panel
+        from rich.rule import Rule
         from rich.text import Text
 
-        # Lines to be copied must stay whole: no frame at the sides, which would break and decorate them.
-        wide = max(map(len, lines)) + 4 <= out.width
-        text = Text("\n".join(lines))
-        out.print(Panel(text, title="Hereabouts", border_style="green", expand=False) if wide else text, soft_wrap=True)
+        # No frame at the sides and no breaks: the lines to be copied stay as they are.
+        for part in (Rule("Hereabouts", style="green"), Text("\n".join(lines)), Rule(style="green")):
+            out.print(part, soft_wrap=True)
     else:
         print("\n".join(["", *lines, ""]))
     print(f"Ready: {config.site_url(config.host).rstrip('/')}", flush=True)
