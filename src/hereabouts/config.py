@@ -133,8 +133,20 @@ class Config:
         return self.run_dir / "routes"
 
     @property
-    def live(self) -> Path:
+    def sockets(self) -> Path:
+        """Where servers bind, a directory for each instance. On the disk of the homes, for their owners write
+        here, and what they could fill must not be the memory that ``run_dir`` usually is.
+        """
+        return self.data_dir / "sockets"
+
+    @property
+    def published(self) -> Path:
         """Hard links to the sockets of published instances; only the supervisor writes here."""
+        return self.sockets / "published"
+
+    @property
+    def live(self) -> Path:
+        """A short name for ``published``: what connects to a unix socket has 107 characters."""
         return self.run_dir / "live"
 
     @property

@@ -44,7 +44,9 @@ def prepare(config: Config) -> list[str]:
     """
     workers = nginx_ids(config)
     directory = files.directory(config.run_dir / "ingress", mode=0o750, owner=workers)
-    files.directory(config.live, mode=0o750, owner=(0, workers[1]))
+    files.directory(config.sockets, mode=0o711)
+    files.directory(config.published, mode=0o750, owner=(0, workers[1]))
+    files.replace_link(config.live, str(config.published))
     files.directory(config.logs / "platform", mode=0o750, owner=(0, workers[1]))
     config.hold_socket.unlink(missing_ok=True)
     target = directory / "nginx.conf"

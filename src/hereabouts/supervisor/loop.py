@@ -8,6 +8,7 @@ import ctypes
 import json
 import logging
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -168,6 +169,9 @@ class Supervisor:
         for path in self.config.live.iterdir():
             if path.name.split(".")[0] not in kept:
                 path.unlink(missing_ok=True)
+        for path in self.config.sockets.iterdir():
+            if path != self.config.published and path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
 
     async def _tick(self) -> None:
         """Look at everything that is wanted."""

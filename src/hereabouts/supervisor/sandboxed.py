@@ -74,7 +74,7 @@ class Sandboxed:
         try:
             homes.ensure(config, website.account)
             files.directory(bundle, mode=0o700)
-            sockets = files.directory(bundle / "socket", mode=0o700, owner=(website.account.uid, website.account.uid))
+            sockets = files.directory(config.sockets / name, mode=0o700, owner=(website.account.uid, website.account.uid))
             offset = logs.size(config, website, "error")
             record = Record(
                 name, website.id, website.generation, website.domain, website.account, website.command,
@@ -152,7 +152,7 @@ class Sandboxed:
     @contextmanager
     def _socket(self) -> Iterator[str | None]:
         """The server's own socket as a path that can't be exchanged meanwhile; None where there is none."""
-        descriptor = routes.open_socket(self.config.instances / self.name / "socket", self.record.account.uid)
+        descriptor = routes.open_socket(self.config.sockets / self.name, self.record.account.uid)
         if descriptor is None:
             yield None
             return
@@ -233,6 +233,7 @@ def remove(config: Config, name: str) -> None:
     """Remove what is left of an instance: the runtime's record, its published socket, its directory."""
     runtime.delete(config, name)
     routes.withdraw_socket(config, name)
+    shutil.rmtree(config.sockets / name, ignore_errors=True)
     shutil.rmtree(config.instances / name, ignore_errors=True)
 
 
