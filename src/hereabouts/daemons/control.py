@@ -9,6 +9,7 @@ import socket
 import uvicorn
 
 from hereabouts.config import Config
+from hereabouts.sandbox.homes import nginx_ids
 
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -40,7 +41,9 @@ def _listen(config: Config) -> socket.socket:
     fresh.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(fresh))
-    fresh.chmod(0o666)
+    if os.geteuid() == 0:
+        os.chown(fresh, config.control_uid, nginx_ids(config)[1])
+    fresh.chmod(0o660)  # for nginx's workers alone: whoever else connects could say that it is somebody's visitor
     listener.listen(1024)
     fresh.replace(path)
     return listener

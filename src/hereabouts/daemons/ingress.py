@@ -43,7 +43,7 @@ def prepare(config: Config) -> list[str]:
     Raises MachineError with nginx's own words when it refuses the configuration.
     """
     workers = nginx_ids(config)
-    directory = files.directory(config.run_dir / "ingress", mode=0o750, owner=workers)
+    directory = files.directory(config.run_dir / "ingress", mode=0o750, owner=(0, workers[1]))
     files.directory(config.sockets, mode=0o711)
     files.directory(config.published, mode=0o750, owner=(0, workers[1]))
     files.replace_link(config.live, str(config.published))

@@ -74,7 +74,8 @@ class Sandboxed:
         try:
             homes.ensure(config, website.account)
             files.directory(bundle, mode=0o700)
-            sockets = files.directory(config.sockets / name, mode=0o700, owner=(website.account.uid, website.account.uid))
+            owner = (website.account.uid, website.account.uid)
+            sockets = files.directory(config.sockets / name, mode=0o700, owner=owner)
             offset = logs.size(config, website, "error")
             record = Record(
                 name, website.id, website.generation, website.domain, website.account, website.command,
