@@ -74,7 +74,7 @@ def _announce(out: Console, config: Config, result: Result) -> None:
     if result.demo:
         lines += [
             "", "For the official client, in another terminal:", f'eval "$({_command(config)} env demo)"',
-            "Visit the demo:", f"{visit(config, result.demo)}",
+            "", "Visit the demo:", visit(config, result.demo),
         ]  # fmt: skip
     if out.is_terminal:
         from rich.rule import Rule

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -76,7 +77,9 @@ def ensure(config: Config, environ: Mapping[str, str], report: Report) -> Result
             _pending(config).unlink()
         except MachineError as error:
             domain = None
-            report.warn(f"{error} Everything else runs; `make up` tries again. The log: {job_log(config, DEMO)}")
+            report.warn(
+                f"{str(error).strip()} Everything else runs; `make up` tries again. The log: {job_log(config, DEMO)}"
+            )
     elif DEMO not in accounts["names"] or domain not in accounts["domains"]:
         domain = None
     password = None
@@ -138,6 +141,7 @@ def main(config: Config, job: str) -> None:
     """Do one job; its answer goes to standard output as JSON, everything else to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # the sandbox under way is to be cleared
     if job == "prepare":
         from hereabouts.control.secret import ensure_secret
 
