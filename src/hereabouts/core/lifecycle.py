@@ -2,6 +2,8 @@
 
 ``plan`` compares what is wanted of a website with what is seen of it and answers with actions; the supervisor
 applies them, observes again and asks again, until there is nothing left to do before ``Plan.wake_at``.
+
+Times are in seconds on one clock that never jumps; only an Observation's ``since`` is for people.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class Keeper:
         """Keep the website until it is deleted and nothing of it is left."""
         while True:
             self._wake.clear()
-            now = time.time()
+            now = time.monotonic()
             plan = lifecycle.plan(self.wanted, self.seen, now, self._limits)
             for action in plan.actions:
                 await self._apply(action)
@@ -157,14 +157,13 @@ class Keeper:
 
     async def _sleep(self, wake_at: float | None) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(None if wake_at is None else max(0.0, wake_at - time.time()) + 0.001):
+            async with asyncio.timeout(None if wake_at is None else max(0.0, wake_at - time.monotonic()) + 0.001):
                 await self._wake.wait()
 
     async def _tell(self) -> None:
         """Record a change of state, and let those who wait look again."""
         if self.wanted is not None:
-            now = time.time()
-            latest = lifecycle.observation(self.wanted, self.seen, now, self._limits)
+            latest = lifecycle.observation(self.wanted, self.seen, time.time(), self._limits)
             if self._last is not None and latest.status is self._last.status:
                 latest = replace(latest, since=self._last.since)
             if latest != self._last and await self._means.record(self.website.id, latest):
@@ -193,13 +192,13 @@ class Keeper:
             async with self._means.starts:
                 means = self._means
                 sandbox = await asyncio.to_thread(
-                    Sandboxed.start, self._config, website, means.secret, means.seccomp, time.time()
+                    Sandboxed.start, self._config, website, means.secret, means.seccomp, time.monotonic()
                 )
         except HereaboutsError as error:
             self._fail(website, generation, str(error))
             return
         self.sandboxes[sandbox.name] = sandbox
-        instance = Instance(sandbox.name, website.generation, Phase.STARTING, time.time())
+        instance = Instance(sandbox.name, website.generation, Phase.STARTING, time.monotonic())
         self.seen = replace(self.seen, instances=(*self.seen.instances, instance), hint=None)
         self._attend(sandbox)
 
@@ -212,7 +211,7 @@ class Keeper:
             self._fail(sandbox.website, sandbox.record.generation, str(error))
             self._move(name, Phase.TERMINATING)
             return
-        now = time.time()
+        now = time.monotonic()
         self.seen = lifecycle.published(self.seen, name, now)
         sandbox.keep(Phase.SERVING, now)
 
@@ -225,14 +224,14 @@ class Keeper:
         if self._refusing == sandbox.name:
             return  # another visitor's request found that out already
         self._refusing = sandbox.name
-        deadline = time.time() + _DEAF_SECONDS
+        deadline = time.monotonic() + _DEAF_SECONDS
         while self.seen.lead == sandbox.name and not sandbox.exited:
             target = await asyncio.to_thread(sandbox.republish)
             if target is not None:
                 self._refusing = ""
                 routes.lead(self._config, self.website, target)
                 return
-            if time.time() > deadline:
+            if time.monotonic() > deadline:
                 self._fail(sandbox.website, sandbox.record.generation, "It stopped listening on $DOMAIN_SOCKET.")
                 self._move(sandbox.name, Phase.TERMINATING)
                 self._wake.set()
@@ -247,7 +246,7 @@ class Keeper:
 
     def _move(self, name: str, phase: Phase) -> None:
         sandbox = self.sandboxes[name]
-        now = time.time()
+        now = time.monotonic()
         self.seen = lifecycle.moved(self.seen, name, phase, now)
         sandbox.keep(phase, now)
         self._stirred[name].set()
@@ -274,7 +273,7 @@ class Keeper:
         self.seen = replace(self.seen, instances=remaining)
 
     def _fail(self, website: Website, generation: int, reason: str, served: float = 0.0) -> None:
-        self.seen = lifecycle.failed(self.seen, generation, reason, time.time(), self._limits, served=served)
+        self.seen = lifecycle.failed(self.seen, generation, reason, time.monotonic(), self._limits, served=served)
         logs.note(self._config, website, f"The website is not serving: {reason}" if not served else reason)
 
     def _attend(self, sandbox: Sandboxed) -> None:
@@ -312,7 +311,7 @@ class Keeper:
         instance = self._phase(sandbox.name)
         if instance is None:
             return 1.0
-        now = time.time()
+        now = time.monotonic()
         age = now - instance.since
         if instance.phase is Phase.STARTING:
             if sandbox.accepts():
@@ -343,12 +342,12 @@ class Keeper:
         instance = self._phase(sandbox.name)
         sandbox.end_probe()
         if instance and instance.phase in lifecycle.LIVE:
-            served = time.time() - instance.since if instance.phase is Phase.SERVING else 0.0
+            served = time.monotonic() - instance.since if instance.phase is Phase.SERVING else 0.0
             reason = explain_end(
                 ended, sandbox.errors(), sandbox.record.command, self._config.memory_mb, served=served > 0
             )
             self._fail(sandbox.website, sandbox.record.generation, reason, served)
-        self.seen = lifecycle.moved(self.seen, sandbox.name, Phase.ENDED, time.time())
+        self.seen = lifecycle.moved(self.seen, sandbox.name, Phase.ENDED, time.monotonic())
         self._wake.set()
 
 

@@ -148,13 +148,15 @@ class Supervisor:
                 seen = replace(seen, failed=past.failed, failure=reason, failures=1)
             keeper = self._keepers[record.website_id] = Keeper(self._means, website, seen, past)
         target = table.get(record.domain, "")
+        now = time.monotonic()
+        since = min(record.since, now)  # of an earlier boot, where the directory outlived it
         if target.split(".")[0] == sandbox.name:  # led to, whatever was written down before a kill
             sandbox.published = target
-            keeper.adopt(sandbox, Phase.SERVING, record.since, lead=sandbox.name)
+            keeper.adopt(sandbox, Phase.SERVING, since, lead=sandbox.name)
         elif record.phase is Phase.SERVING:  # was replaced by a newer one, or never got its route
-            keeper.adopt(sandbox, Phase.DRAINING, time.time())
+            keeper.adopt(sandbox, Phase.DRAINING, now)
         else:
-            keeper.adopt(sandbox, record.phase, record.since)
+            keeper.adopt(sandbox, record.phase, since)
 
     def _sweep(self, found: list[Sandboxed], wanted: dict[int, Website], table: dict[str, str]) -> None:
         """Remove routes that nobody wants and sockets whose instance is gone."""
@@ -291,7 +293,7 @@ class Supervisor:
                 "instance": instance.id,
                 "generation": instance.generation,
                 "phase": instance.phase.value,
-                "since": instance.since,
+                "since": time.time() - (time.monotonic() - instance.since),
                 "pid": keeper.sandboxes[instance.id].pid,
                 "memory_bytes": procfs.memory_bytes(keeper.sandboxes[instance.id].pid),
             }

@@ -29,7 +29,10 @@ _RECORD = "record.json"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the next supervisor must know of an instance; kept in the instance's directory."""
+    """What the next supervisor must know of an instance; kept in the instance's directory.
+
+    ``since`` is on the machine's monotonic clock, which every process shares until the next boot.
+    """
 
     name: str
     website_id: int
