@@ -10,17 +10,21 @@ import dataclasses
 import difflib
 import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from hereabouts.errors import SettingError
 
 FILE_NAME = "hereabouts.toml"
 PREFIX = "HEREABOUTS_"
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,200}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
 
 
 def _setting(default: object, meaning: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -235,6 +239,13 @@ def _read_file(file: Path, *, must_exist: bool) -> dict[str, Any]:
                 remedy="Name an existing file, or unset it.",
             ) from None
         return {}
+    except OSError as error:
+        raise SettingError(
+            name="(file)",
+            source=file,
+            problem=f"the file can't be read: {error.strerror}.",
+            remedy="Make it a file that this user may read.",
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(
             name="(file)",
@@ -333,8 +344,10 @@ def _check(config: Config) -> None:
     def refuse(name: str, problem: str, remedy: str) -> SettingError:
         return SettingError(name=name, source=config.sources.get(name, "default"), problem=problem, remedy=remedy)
 
-    if not config.domain or any(mark in config.domain for mark in " /:*_"):
+    if not _HOST.match(config.domain):
         raise refuse("domain", f"{config.domain!r} is not a domain name.", "Give one such as sites.example.org.")
+    if not _HOST.match(config.host):
+        raise refuse("api_host", f"{config.host!r} is not a host name.", "Give one such as www.example.org.")
     if "api" in config.host:
         raise refuse(
             "api_host",
@@ -354,7 +367,7 @@ def _check(config: Config) -> None:
     ):
         for network in networks:
             try:
-                ip_network(network)
+                IPv4Network(network)
             except ValueError as error:
                 raise refuse(name, f"{error}.", "Give an IPv4 network such as 10.213.0.0/20.") from None
     if config.subnet.prefixlen > 24:
@@ -366,9 +379,15 @@ def _check(config: Config) -> None:
             f"{config.run_dir} is too long by {longest - 107} characters for a unix socket's path (107).",
             "Give a shorter path, such as /run/hereabouts/main.",
         )
-    if config.database and not config.database.startswith(("postgresql://", "postgres://")):
-        raise refuse(
-            "database",
-            f"{config.database.split(':')[0]!r} is not a database that Hereabouts knows.",
-            "Give postgresql://user:password@host/name, or leave it empty for SQLite.",
-        )
+    if config.database:
+        remedy = "Give postgresql://user:password@host/name, or leave it empty for SQLite."
+        if not config.database.startswith(("postgresql://", "postgres://")):
+            kind = config.database.split(":")[0]
+            raise refuse("database", f"{kind!r} is not a database that Hereabouts knows.", remedy)
+        try:
+            parts = urlsplit(config.database)
+            complete = parts.port != 0 and len(parts.path) > 1
+        except ValueError:
+            complete = False
+        if not complete:
+            raise refuse("database", "this is not a whole address (the value is not shown).", remedy)

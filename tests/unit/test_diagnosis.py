@@ -1,0 +1,134 @@
+"""From the end of a log to the sentence that the owner reads."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hereabouts.supervisor.diagnosis import Ended, explain_end, explain_port, explain_silence, last_error
+
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "/home/alice/app.py", line 1, in <module>
+    import fastapy
+ModuleNotFoundError: No module named 'fastapy'
+"""
+UVICORN = """\
+INFO:     Started server process [1]
+\x1b[31mERROR\x1b[0m:    Error loading ASGI app. Could not import module "main".
+"""
+GUNICORN = """\
+[2026-01-01 00:00:00 +0000] [1] [ERROR] Exception in worker process
+Traceback (most recent call last):
+    raise AppImportError("Failed to find attribute %r in %r." % (name, module))
+gunicorn.errors.AppImportError: Failed to find attribute 'app' in 'main'.
+[2026-01-01 00:00:00 +0000] [1] [ERROR] Worker (pid:7) exited with code 4
+[2026-01-01 00:00:00 +0000] [1] [ERROR] Shutting down: Master
+[2026-01-01 00:00:00 +0000] [1] [ERROR] Reason: App failed to load.
+"""
+
+
+@pytest.mark.parametrize(
+    ("errors", "line"),
+    [
+        ("", ""),
+        ("\n \n", ""),
+        ("all is well\n", "all is well"),
+        (TRACEBACK, "ModuleNotFoundError: No module named 'fastapy'"),
+        (TRACEBACK + "bye\n", "ModuleNotFoundError: No module named 'fastapy'"),
+        (UVICORN, 'Error loading ASGI app. Could not import module "main".'),
+        (GUNICORN, "gunicorn.errors.AppImportError: Failed to find attribute 'app' in 'main'."),
+        ("SyntaxError: invalid syntax\n", "SyntaxError: invalid syntax"),
+        ("KeyboardInterrupt\n", "KeyboardInterrupt"),
+        ("Error: No such option: --udss\n", "No such option: --udss"),
+        ("[hereabouts] 2026-01-01 00:00:00 ValueError: ours\n", ""),
+        ("y" * 500, "y" * 300),
+    ],
+)
+def test_last_error(errors: str, line: str) -> None:
+    assert last_error(errors) == line
+
+
+@pytest.mark.parametrize(
+    ("ended", "errors", "command", "parts"),
+    [
+        (Ended(signal=9, out_of_memory=True), "", "x", ["killed for memory", "256 MB", "fewer workers"]),
+        (Ended(signal=9), "", "x", ["ended by signal 9 (SIGKILL)."]),
+        (Ended(signal=11), "chatter\n", "x", ["ended by signal 11 (SIGSEGV)."]),
+        (Ended(code=137), "", "x", ["signal 9 (SIGKILL)"]),
+        (Ended(signal=6), TRACEBACK, "x", ["signal 6 (SIGABRT)", "ModuleNotFoundError"]),
+        (Ended(signal=50), "", "x", ["signal 50 (unknown)"]),
+        (Ended(), TRACEBACK, "x", ["while the supervisor was restarting", "ModuleNotFoundError"]),
+        (
+            Ended(code=127), "/bin/bash: line 1: uvicorm: command not found\n", "uvicorm app:app",
+            ["Command not found: uvicorm.", "installed there"],
+        ),
+        (
+            Ended(code=127), "/bin/bash: line 1: /home/alice/x: No such file or directory\n", "exec /home/alice/x",
+            ["Command not found: /home/alice/x."],
+        ),
+        (Ended(code=127), "env: 'nope': No such file or directory\n", "env nope", ["Command not found: nope."]),
+        (Ended(code=127), "/usr/bin/env: ‘nope’: No such file or directory\n", "env nope", ["not found: nope."]),
+        (Ended(code=127), "", "lost --now", ["Command not found: lost."]),
+        (
+            Ended(code=126), "/bin/bash: line 1: /home/alice/run: Permission denied\n", "/home/alice/run",
+            ["Permission denied: /home/alice/run can't be executed", "chmod +x"],
+        ),
+        (Ended(code=0), "", "daemon -d", ["exit code 0", "foreground", "--daemon"]),
+        (Ended(code=1), TRACEBACK, "x", ["exited with code 1 before it listened", "fastapy"]),
+        (Ended(code=3), "", "x", ["It exited with code 3 before it listened on $DOMAIN_SOCKET."]),
+        (Ended(code=1), UVICORN, "x", ["Could not import module"]),
+    ],
+)  # fmt: skip
+def test_explain_end(ended: Ended, errors: str, command: str, parts: list[str]) -> None:
+    sentence = explain_end(ended, errors, command, 256, served=False)
+    for part in parts:
+        assert part in sentence
+    assert not sentence.endswith(" ")
+
+
+def test_explain_end_of_one_that_served() -> None:
+    assert "after it had served" in explain_end(Ended(code=1), "", "x", 256, served=True)
+
+
+@pytest.mark.parametrize(
+    ("ports", "errors", "command", "parts"),
+    [
+        ([8000], "", "uvicorn a:b", ["TCP port 8000 instead", "With uvicorn, write --uds $DOMAIN_SOCKET"]),
+        ([80, 90], "", "gunicorn a:b", ["TCP ports 80, 90", "--bind unix:$DOMAIN_SOCKET"]),
+        ([1], "", "hypercorn a:b", ["--bind unix:$DOMAIN_SOCKET"]),
+        ([1], "", "granian a:b", ["With granian, write --uds"]),
+        ([1], "", "daphne a:b", ["With daphne, write -u"]),
+        ([1], "", "node server.js", ["Make it listen on the unix socket"]),
+        (
+            [],
+            "PermissionError: [Errno 13] Permission denied: '/x'",
+            "a $DOMAIN_SOCKET",
+            ["after 60 s: permission", "/x"],
+        ),
+        ([], "", "uvicorn a:b", ["the command does not name it", "--uds $DOMAIN_SOCKET"]),
+        ([], "", "a $DOMAIN_SOCKET", ["It does not listen on $DOMAIN_SOCKET after 60 s."]),
+        ([], "waiting for the database", "a $DOMAIN_SOCKET", ["waiting for the database"]),
+    ],
+)
+def test_explain_silence(ports: list[int], errors: str, command: str, parts: list[str]) -> None:
+    sentence = explain_silence(60.0, ports, errors, command)
+    for part in parts:
+        assert part in sentence
+
+
+CODES = st.one_of(st.none(), st.integers(0, 255))
+
+
+@given(CODES, st.one_of(st.none(), st.integers(1, 64)), st.booleans(), st.text(), st.text(min_size=1), st.booleans())
+def test_every_end_has_a_sentence(
+    code: int | None, number: int | None, memory: bool, errors: str, command: str, served: bool
+) -> None:
+    if not command.strip():
+        return
+    sentence = explain_end(Ended(code, number, memory), errors, command.strip(), 512, served=served)
+    assert sentence
+    assert len(sentence) < 1000 + len(command)
+    assert explain_silence(3, [], errors, command)
+    assert explain_port([1], command)
