@@ -97,6 +97,16 @@ def _run(config: Config, report: Report, ready: _Ready) -> None:
         _ignore_signals()
         with report.step("Stopping websites, nginx, control and the supervisor"):
             family.stop()
+            _release_network(config)
+
+
+def _release_network(config: Config) -> None:
+    """Take rules and address away, unless a sandbox is left (a console): the rules are what confines it."""
+    from hereabouts.sandbox import network
+
+    places = [place for place in (config.instances, config.run_dir / "consoles") if place.is_dir()]
+    if not any(any(place.iterdir()) for place in places):
+        network.release(config)
 
 
 def state_file(config: Config) -> Path:
