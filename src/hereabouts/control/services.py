@@ -10,14 +10,22 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from hereabouts.config import Config
 from hereabouts.control.models import Account, Domain, Website
 from hereabouts.core.domains import check_ownership, parse_domain
-from hereabouts.core.webapp import parse_account_name, parse_command, sandbox_token
-from hereabouts.errors import AccountExists, DomainTaken, InvalidInput, NoFreeUid, NoSuchAccount, NoSuchWebsite
+from hereabouts.core.webapp import parse_account_name, parse_command, sandbox_token, sandbox_token_uid
+from hereabouts.errors import (
+    AccountExists,
+    DomainTaken,
+    InvalidInput,
+    NoFreeUid,
+    NoSuchAccount,
+    NoSuchWebsite,
+    WebsiteDisabled,
+)
 
 
 def _config() -> Config:
@@ -31,7 +39,8 @@ def create_account(name: str, password: str | None, *, operator: bool = False) -
     Raises InvalidInput for a bad name or a weak password, AccountExists, NoFreeUid.
     """
     name = parse_account_name(name)
-    account = Account(username=name, is_operator=operator)
+    # A name that is used again does not begin with the tokens of the sandboxes of its former owner.
+    account = Account(username=name, is_operator=operator, token_epoch=secrets.randbelow(1 << 30))
     if password is None:
         account.set_unusable_password()
     else:
@@ -104,21 +113,20 @@ def environment_token(account: Account) -> str:
     return sandbox_token(settings.SECRET_KEY.encode(), account.value())
 
 
-def authenticate_token(token: str, username: str | None = None) -> Account | None:
-    """Whose token this is; None for nobody's.
-
-    The token of an account's sandboxes is recognized only together with ``username``, the account it is for.
-    """
-    account = Account.objects.filter(token_hash=_hash(token), is_active=True).first()
-    if account is None and username:
-        candidate = Account.objects.filter(username=username.lower(), is_active=True).first()
-        if candidate and hmac.compare_digest(environment_token(candidate).encode(), token.encode(errors="replace")):
-            account = candidate
-    return account
+def authenticate_token(token: str) -> Account | None:
+    """Whose token this is, be it the account's own or the one that its sandboxes carry; None for nobody's."""
+    uid = sandbox_token_uid(token)
+    if uid is None:
+        return None
+    hashed = _hash(token)
+    for account in Account.objects.filter(Q(token_hash=hashed) | Q(uid=uid), is_active=True):
+        if account.token_hash == hashed or hmac.compare_digest(environment_token(account), token):
+            return account
+    return None
 
 
 def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def websites(account: Account | None = None) -> QuerySet[Website]:
@@ -139,8 +147,16 @@ def find_website(account: Account | None, domain: str) -> Website:
     return website
 
 
+def latest(website: Website) -> Website:
+    """The website as it is stored now. Raises NoSuchWebsite once it is deleted."""
+    found = websites().filter(pk=website.pk).first()
+    if found is None:
+        raise NoSuchWebsite(domain=website.domain_name)
+    return found
+
+
 def create_website(account: Account, domain_name: str, command: str, *, enabled: bool = True) -> Website:
-    """A new website. Raises InvalidInput or DomainTaken."""
+    """A new website. Raises InvalidInput, DomainTaken, or NoSuchAccount when the account is being removed."""
     config = _config()
     name = parse_domain(domain_name)
     check_ownership(name, account.username, config.domain, config.platform_hosts)
@@ -150,7 +166,9 @@ def create_website(account: Account, domain_name: str, command: str, *, enabled:
             website = Website.objects.create(account=account, command=command, enabled=enabled)
             Domain.objects.create(name=name, website=website, is_main=True)
     except IntegrityError:
-        raise DomainTaken(domain=name) from None
+        if Domain.objects.filter(name=name).exists():
+            raise DomainTaken(domain=name) from None
+        raise NoSuchAccount(name=account.username) from None  # removed meanwhile
     return websites().get(pk=website.pk)
 
 
@@ -159,22 +177,28 @@ def change_website(website: Website, *, enabled: bool | None = None, command: st
 
     Enabling and another command need a new process, hence a new generation.
     """
-    if command is not None:
-        command = parse_command(command)
-        Website.objects.filter(pk=website.pk).exclude(command=command).update(
-            command=command, generation=F("generation") + 1
-        )
-    if enabled is True:
-        Website.objects.filter(pk=website.pk, enabled=False).update(enabled=True, generation=F("generation") + 1)
-    elif enabled is False:
-        Website.objects.filter(pk=website.pk).update(enabled=False)
-    return _generation(website)
+    command = None if command is None else parse_command(command)
+    same = Website.objects.filter(pk=website.pk)
+    with transaction.atomic():
+        if command is not None:
+            same.exclude(command=command).update(command=command, generation=F("generation") + 1)
+        if enabled is True:
+            same.filter(enabled=False).update(enabled=True, generation=F("generation") + 1)
+        elif enabled is False:
+            same.update(enabled=False)
+        return _generation(website)
 
 
 def reload_website(website: Website) -> int:
-    """Ask for a new process beside the running one. Returns the generation that it will be."""
-    Website.objects.filter(pk=website.pk).update(generation=F("generation") + 1)
-    return _generation(website)
+    """Ask for a new process beside the running one. Returns the generation that it will be.
+
+    Raises WebsiteDisabled, NoSuchWebsite.
+    """
+    with transaction.atomic():
+        if not Website.objects.filter(pk=website.pk, enabled=True).update(generation=F("generation") + 1):
+            latest(website)
+            raise WebsiteDisabled(domain=website.domain_name)
+        return _generation(website)
 
 
 def delete_website(website: Website) -> None:
