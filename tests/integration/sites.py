@@ -55,12 +55,15 @@ async def app(scope, receive, send):
 
 PLAIN = '''\
 """A server of the standard library alone, on the unix socket that its environment names."""
-import http.server, os, signal, socketserver, sys
+import http.server, json, os, pathlib, signal, socketserver, sys
+
+VERSION = "one"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        answer = f"plain {os.getpid()}".encode()
+        one = pathlib.Path("/proc/1/cmdline").read_text().replace("\\0", " ").strip()
+        answer = json.dumps({"version": VERSION, "one": one}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
