@@ -91,6 +91,14 @@ def uvicorn(module: str, *options: str) -> str:
     return " ".join([f"{BIN}/uvicorn --uds $DOMAIN_SOCKET --no-access-log", *options, f"{module}:app"])
 
 
+def answering(path: str, *statements: str) -> str:
+    """The plain site, which runs these statements before it answers at ``path``."""
+    added = "".join(f"        {line}\n" for statement in statements for line in statement.splitlines())
+    return ANSWERS.replace(
+        '    if scope["path"] == "/end":', f'    if scope["path"] == "{path}":\n{added}    if scope["path"] == "/end":'
+    )
+
+
 def newer(code: str) -> str:
     """The code as its next version. (One of the same length, within a second, Python would take for compiled.)"""
     return code.replace('VERSION = "one"', 'VERSION = "the newer one"')
