@@ -45,6 +45,12 @@ class WebappInput(serializers.Serializer[Any]):
     command = Text(max_length=8192, help_text="Listens on the unix socket $DOMAIN_SOCKET.")
 
 
+class WebappChange(serializers.Serializer[Any]):
+    """What may be changed of a website's process."""
+
+    command = Text(max_length=8192, required=False, help_text="Listens on the unix socket $DOMAIN_SOCKET.")
+
+
 class WebsiteInput(serializers.Serializer[Any]):
     """A website, as it is asked for. Further keys are passed over."""
 
@@ -57,7 +63,7 @@ class WebsiteChange(serializers.Serializer[Any]):
     """What may be changed of a website."""
 
     enabled = Flag(required=False)
-    webapp = WebappInput(required=False)
+    webapp = WebappChange(required=False)
 
 
 class DomainOutput(serializers.Serializer[Any]):
