@@ -45,6 +45,7 @@ def main() -> int:
                 rows += run(on)
             except Exception as error:
                 traceback.print_exc()
+                on.show_logs()
                 rows.append(Row(name, "could not be measured", "", f"{type(error).__name__}: {error}", "", False))
     show(rows, time.monotonic() - began)
     return 0 if all(row.reached for row in rows) else 1

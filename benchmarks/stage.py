@@ -11,6 +11,7 @@ from rich.console import Console
 from tests.platform import Account, Platform, platform, wait_for
 
 from benchmarks.machine import ensure_wrk
+from hereabouts import files
 
 ACCOUNT = "demo"
 ENVIRONMENT = ".virtualenvs/fast_venv"
@@ -60,6 +61,12 @@ class Stage:
     def say(self, text: str) -> None:
         """Tell who waits what is measured now."""
         Console(stderr=True).print(f"[dim]{text}[/]", highlight=False)
+
+    def show_logs(self) -> None:
+        """Print the end of the platform's own logs, where it says what went wrong."""
+        for log in sorted((self.platform.config.logs / "platform").glob("*.log")):
+            if log.name != "access.log":
+                self.say(f"{log.name}:\n{files.tail(log, 4000).decode(errors='replace')}")
 
     def domain(self, name: str) -> str:
         """A domain that the account may take."""
