@@ -17,6 +17,8 @@ STABLE_SECONDS = 30.0
 """An instance that served this long was well: its end starts a new count of failures."""
 SUPERSEDE_SECONDS = 5.0
 """A start this old gives way when a newer generation is wanted; a younger one is let finish."""
+COALESCE_SECONDS = 0.15
+"""Reloads that come while one is being carried out are gathered until none has come for so long."""
 DRAIN_GRACE_SECONDS = 0.5
 """Time in which a request that chose the old instance just before the change reaches it."""
 
@@ -70,6 +72,8 @@ class Seen:
     failed: int = 0
     failure: str | None = None
     served_once: bool = False
+    changed_at: float = 0.0
+    """When what is wanted last changed."""
     hint: str | None = None
     """What is wrong with the instance that is starting, as far as can be told before its time is up."""
 
@@ -192,7 +196,19 @@ def _raise_up(
         if now < seen.retry_at:
             times.append(seen.retry_at)
             return
-    actions.append(Start(wanted.generation))
+    if routed and _gathers(routed[0], seen, now):
+        times.append(seen.changed_at + COALESCE_SECONDS)
+    elif wanted.stop_first and any(i.phase is not Phase.ENDED for i in seen.instances):
+        if routed:
+            actions.append(Route(Lead.WAIT))
+            actions.append(Move(routed[0].id, Phase.DRAINING))
+    else:
+        actions.append(Start(wanted.generation))
+
+
+def _gathers(routed: Instance, seen: Seen, now: float) -> bool:
+    """Whether a reload was just carried out and more may be on their way: then one start serves them all."""
+    return now < routed.since + 1.0 and now < seen.changed_at + COALESCE_SECONDS
 
 
 def _bring_down(seen: Seen, now: float, limits: Limits, actions: list[Action], times: list[float]) -> None:
@@ -218,6 +234,12 @@ def moved(seen: Seen, instance_id: str, phase: Phase, now: float) -> Seen:
     instances = tuple(
         replace(i, phase=phase, since=now, idle=False) if i.id == instance_id else i for i in seen.instances
     )
+    return replace(seen, instances=instances)
+
+
+def idled(seen: Seen, instance_id: str, *, idle: bool) -> Seen:
+    """The website with one instance known to hold connections or not."""
+    instances = tuple(replace(i, idle=idle) if i.id == instance_id else i for i in seen.instances)
     return replace(seen, instances=instances)
 
 

@@ -85,8 +85,7 @@ class Supervisor:
         server.close()
         rotation.cancel()
         if leave:
-            for keeper in self._keepers.values():
-                keeper.abandon()
+            await asyncio.gather(*(keeper.abandon() for keeper in self._keepers.values()))
         else:
             await self._end_all()
 

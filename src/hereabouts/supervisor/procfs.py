@@ -102,3 +102,11 @@ def memory_bytes(pid: int) -> int:
             lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
             total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
     return total
+
+
+def free_memory_bytes() -> int:
+    """The memory that new processes can have without swapping, in bytes."""
+    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 1 << 62

@@ -133,7 +133,7 @@ class Sandboxed:
         path = socket_path(self.website)
         if self._probe is not None:
             return procfs.accepted(self.pid, path) is not False
-        with self._socket() as source:
+        with self.open_socket() as source:
             if source is None:
                 return False
             probe = network.unix_socket(self.pid)
@@ -154,7 +154,7 @@ class Sandboxed:
         return procfs.connections(self.pid, socket_path(self.website))
 
     @contextmanager
-    def _socket(self) -> Iterator[str | None]:
+    def open_socket(self) -> Iterator[str | None]:
         """The server's own socket as a path that can't be exchanged meanwhile; None where there is none."""
         descriptor = routes.open_socket(self.config.sockets / self.name, self.record.account.uid)
         if descriptor is None:
@@ -167,7 +167,7 @@ class Sandboxed:
 
     def publish(self) -> str:
         """Link the server's socket into ``live/``; returns the name to route to. Raises SandboxError."""
-        with self._socket() as source:
+        with self.open_socket() as source:
             if source is None:
                 raise SandboxError(doing="published", problem="it removed its own socket before it was published.")
             routes.publish_socket(self.config, source, self.published)
@@ -175,7 +175,7 @@ class Sandboxed:
 
     def republish(self) -> str | None:
         """Publish anew under another name when the server replaced its socket; None when nobody listens."""
-        with self._socket() as source:
+        with self.open_socket() as source:
             if source is None or not _listens(source):
                 return None
             self.published = f"{self.name}.{secrets.token_hex(2)}"
