@@ -10,7 +10,7 @@ PACKAGES := nginx libnginx-mod-http-lua lua-resty-core runc nftables iproute2 vi
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Settings of the environment reach the platform through sudo, too.
 SETTINGS := $(if $(SUDO),$(addprefix --preserve-env=,$(filter HEREABOUTS_%,$(.VARIABLES))))
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
 .PHONY: up test check bench packages clean
 .DEFAULT_GOAL := up

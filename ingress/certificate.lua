@@ -53,7 +53,8 @@ function M.show()
     if #name > 253 or name:find("[^a-z0-9.-]") or name:find("^%.") then
         return
     end
-    local path = directory .. name .. ".pem"
+    -- A name that would be too long for a file's has its hash there (certificates/local.py).
+    local path = directory .. (#name > 200 and ngx.md5(name) or name) .. ".pem"
     local latest = version(path)
     if not latest then
         return

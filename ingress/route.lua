@@ -1,4 +1,4 @@
--- Who serves this host? One readlink of routes/{host}: "{target}:{account}:{domain}", the target being a socket's
+-- Who serves this host? One readlink of routes/{host}: "{target}:{account}:{log}", the target being a socket's
 -- name in live/, or "wait" or "disabled". No business rules here: this finds a socket, or asks the supervisor.
 local balancer = require "ngx.balancer"
 local ffi = require "ffi"
@@ -22,7 +22,7 @@ function M.configure(given)
     end
 end
 
--- The route of a host: target, account, domain; nothing for a host without one.
+-- The route of a host: target, account, log; nothing for a host without one.
 local function lookup(host)
     if not host or find(host, "[^a-z0-9.-]") or find(host, "^%.") then
         return nil
@@ -45,9 +45,9 @@ function M.balance()
     local peer
     if not balancer.get_last_failure() then
         local var = ngx.var
-        local target, account, domain = lookup(var.host)
+        local target, account, log = lookup(var.host)
         if target then
-            var.hereabouts_account, var.hereabouts_domain = account, domain
+            var.hereabouts_account, var.hereabouts_log = account, log
         end
         peer = socket_of(target)
         if peer then

@@ -56,6 +56,7 @@ class Account:
 
     def __post_init__(self) -> None:
         self.session.headers["Authorization"] = f"Token {self.token}"
+        self.session.trust_env = False  # REQUESTS_CA_BUNDLE would win over this platform's bundle
         self.session.verify = str(self.platform.config.ca_bundle)
 
     @property

@@ -128,7 +128,7 @@ def test_a_wrong_variable_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="there is no file /none.toml. Name an existing file"):
+    with pytest.raises(SettingError, match=r"there is no file /none\.toml\. Name an existing file"):
         load({"HEREABOUTS_CONFIG": "/none.toml"}, tmp_path)
 
 

@@ -74,7 +74,7 @@ def test_environment() -> None:
     assert (variables["PYTHONANYWHERE_SITE"], variables["PYTHONANYWHERE_DOMAIN"]) == ("example.org", "example.org")
     assert "TERM" not in variables
     found = made()["process"]["env"]
-    assert set(f"{name}={value}" for name, value in variables.items()) <= set(found)
+    assert {f"{name}={value}" for name, value in variables.items()} <= set(found)
     assert not any("secret" in entry.partition("=")[2] for entry in found)
 
 

@@ -31,7 +31,7 @@ def config(
     support.table(
         ["setting", "value", "source", "meaning"],
         [[row["setting"], _text(row["value"]), row["source"], row["meaning"]] for row in rows],
-        wrap="meaning",
+        wrap=("value", "meaning"),
     )
 
 
@@ -42,4 +42,4 @@ def _shown(name: str, value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return " ".join(value) if isinstance(value, list) else str(value)
+    return " ".join(value) if isinstance(value, list) else str(value) or "–"

@@ -12,6 +12,7 @@ import typer
 
 from hereabouts import files
 from hereabouts.cli import support
+from hereabouts.core.webapp import log_name
 
 _SHOWN_BYTES = 65_536
 _GLANCE_SECONDS = 0.2
@@ -34,7 +35,7 @@ def logs(
 
     website = services.find_website(None, domain).value()
     kind = "access" if access else "server" if server else "error"
-    log = settings.logs / website.account.name / f"{website.domain}.{kind}.log"
+    log = settings.logs / website.account.name / f"{log_name(website.domain, website.id)}.{kind}.log"
     end = files.tail(log, _SHOWN_BYTES)
     _write(end if len(end) < _SHOWN_BYTES else end.partition(b"\n")[2])
     if follow:

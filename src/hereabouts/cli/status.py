@@ -47,7 +47,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
             ]
             for w in found["websites"]
         ],
-        wrap="why",
+        wrap=("why",),
     )  # fmt: skip
 
 
@@ -76,12 +76,10 @@ def _processes(settings: Config) -> list[dict[str, Any]]:
 
 
 def _memory_of(name: str, pid: int) -> int:
-    """The memory of a process with what it started; ``up`` alone, since it started all the others."""
-    from hereabouts.supervisor.procfs import children, memory_bytes
+    """The memory of a process, nginx with its workers. What the others started is the platform's, or a website's."""
+    from hereabouts.supervisor.procfs import memory_bytes
 
-    if name != "up":
-        return memory_bytes(pid)
-    return memory_bytes(pid) - sum(memory_bytes(child) for child in children(pid))
+    return memory_bytes(pid, below=name == "nginx")
 
 
 def _websites(settings: Config) -> list[dict[str, Any]]:

@@ -104,10 +104,10 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2, default=str))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, wrap: str = "") -> None:
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, wrap: Sequence[str] = ()) -> None:
     """Print a table: with a styled head in a terminal, tab-separated lines without a head when piped.
 
-    ``wrap`` names the column that may be broken into lines.
+    ``wrap`` names the columns that may be broken into lines.
     """
     out = console()
     if not out.is_terminal:
@@ -119,7 +119,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, wrap: str = 
 
     shown = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in columns:
-        shown.add_column(column, no_wrap=column != wrap, overflow="fold")
+        shown.add_column(column, no_wrap=column not in wrap, overflow="fold", min_width=len(column))
     for row in rows:
         shown.add_row(*(cell if hasattr(cell, "plain") else str(cell) for cell in row))
     out.print(shown)

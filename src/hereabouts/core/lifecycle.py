@@ -230,9 +230,10 @@ def _bring_down(seen: Seen, now: float, limits: Limits, actions: list[Action], t
 
 
 def moved(seen: Seen, instance_id: str, phase: Phase, now: float) -> Seen:
-    """The website with one instance in another phase."""
+    """The website with one instance in another phase. An end is final, whatever was planned before it was seen."""
     instances = tuple(
-        replace(i, phase=phase, since=now, idle=False) if i.id == instance_id else i for i in seen.instances
+        replace(i, phase=phase, since=now, idle=False) if i.id == instance_id and i.phase is not Phase.ENDED else i
+        for i in seen.instances
     )
     return replace(seen, instances=instances)
 
@@ -246,8 +247,10 @@ def idled(seen: Seen, instance_id: str, *, idle: bool) -> Seen:
 def published(seen: Seen, instance_id: str, now: float) -> Seen:
     """The website after visitors were led to this instance: one failure less to remember."""
     seen = moved(seen, instance_id, Phase.SERVING, now)
-    generation = next(i.generation for i in seen.instances if i.id == instance_id)
-    forget = seen.failed <= generation
+    instance = next(i for i in seen.instances if i.id == instance_id)
+    if instance.phase is Phase.ENDED:
+        return replace(seen, lead=instance_id)  # the next plan leads away again
+    forget = seen.failed <= instance.generation
     return replace(
         seen,
         lead=instance_id,

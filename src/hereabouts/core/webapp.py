@@ -13,6 +13,7 @@ from hereabouts.errors import InvalidInput
 _ACCOUNT_NAME = re.compile(r"[a-z][a-z0-9]{0,29}\Z")
 _SOCKET_VARIABLE = re.compile(r"\\?\$(?:\{DOMAIN_SOCKET\}|DOMAIN_SOCKET(?![A-Za-z0-9_]))")
 _MAX_COMMAND = 8192
+_MAX_LOG_NAME = 200
 _MAX_SOCKET_PATH = 107
 """Bytes of a unix socket's path, without its closing zero: unix(7)."""
 
@@ -139,6 +140,11 @@ def socket_path(website: Website) -> str:
     if len(path) > _MAX_SOCKET_PATH:
         path = f"/var/sockets/webapp-{website.id}/app.sock"
     return path
+
+
+def log_name(domain: str, website_id: int) -> str:
+    """What the names of a website's logs begin with: its domain, or a short name where a file's could not hold it."""
+    return domain if len(domain) <= _MAX_LOG_NAME else f"webapp-{website_id}"
 
 
 def expand_command(website: Website) -> str:

@@ -101,14 +101,14 @@ def listen(config: Config, *, default: bool) -> str:
     lines = []
     for address in addresses:
         lines.append(f"listen {address}:{config.http_port}{server};")
-        lines.append(f"listen {address}:{config.https_port} ssl{' http2' if _old_http2() else ''}{server};")
-    if not _old_http2():
+        lines.append(f"listen {address}:{config.https_port} ssl{' http2' if _old_http2(config) else ''}{server};")
+    if not _old_http2(config):
         lines.append("http2 on;")
     return "\n        ".join(lines)
 
 
-def _old_http2() -> bool:
+def _old_http2(config: Config) -> bool:
     """Whether this nginx (before 1.25.1) wants http2 as a word of ``listen``."""
-    found = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr
+    found = subprocess.run([config.nginx, "-v"], capture_output=True, text=True, check=False).stderr
     version = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", found)
     return version is None or tuple(map(int, version.groups())) < (1, 25, 1)

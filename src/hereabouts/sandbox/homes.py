@@ -39,13 +39,14 @@ if [ -r ~/.bashrc ]; then . ~/.bashrc; fi
 def ensure(config: Config, account: Account) -> None:
     """Make sure the account's home, logs and /etc exist, with their owners and modes. Safe to repeat.
 
-    Only the account enters its home; only root and nginx's workers write into its log directory.
+    Only the account enters its home. Its log directory is open to it and to nginx's workers, who alone write there:
+    the account sees it on a read-only mount.
     """
     home = config.homes / account.name
     if not home.exists():
         files.directory(home, mode=0o700, owner=(account.uid, account.uid))
     logs = config.logs / account.name
-    files.directory(logs, mode=0o775, owner=(0, nginx_ids(config)[1]))
+    files.directory(logs, mode=0o570, owner=(account.uid, nginx_ids(config)[1]))
     _make_etc(config, account)
 
 

@@ -9,14 +9,14 @@ from typing import IO
 
 from hereabouts import files
 from hereabouts.config import Config
-from hereabouts.core.webapp import Website
+from hereabouts.core.webapp import Website, log_name
 
 KINDS = ("access", "error", "server")
 
 
 def path(config: Config, website: Website, kind: str) -> Path:
     """Where a log is on this machine; in the website's sandbox it is ``/var/log/{domain}.{kind}.log``."""
-    return config.logs / website.account.name / f"{website.domain}.{kind}.log"
+    return config.logs / website.account.name / f"{log_name(website.domain, website.id)}.{kind}.log"
 
 
 def open_for_writing(config: Config, website: Website, kind: str) -> IO[bytes]:

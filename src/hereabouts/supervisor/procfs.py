@@ -94,10 +94,10 @@ def _name(pid: int) -> str:
         return ""
 
 
-def memory_bytes(pid: int) -> int:
+def memory_bytes(pid: int, *, below: bool = True) -> int:
     """The memory that a process and all below it share out between them (PSS), in bytes."""
     total = 0
-    for process in descendants(pid):
+    for process in descendants(pid) if below else [pid]:
         with suppress(OSError):
             lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
             total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024

@@ -1,7 +1,7 @@
 """The routing table, a directory: ``routes/{hostname}`` is a symbolic link that nginx's Lua reads.
 
-The link's text is ``{target}:{account}:{domain}``: the target is the name of a socket in ``live/``, or
-``wait`` or ``disabled``; account and domain say which access log the request belongs to.
+The link's text is ``{target}:{account}:{log}``: the target is the name of a socket in ``live/``, or
+``wait`` or ``disabled``; account and log say which access log the request belongs to.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.core.lifecycle import Lead
-from hereabouts.core.webapp import Website
+from hereabouts.core.webapp import Website, log_name
 
 _SOCKET = "app.sock"
 
@@ -26,7 +26,7 @@ def lead(config: Config, website: Website, target: Lead | str) -> None:
         link.unlink(missing_ok=True)
         return
     name = target.value if isinstance(target, Lead) else target
-    files.replace_link(link, f"{name}:{website.account.name}:{website.domain}")
+    files.replace_link(link, f"{name}:{website.account.name}:{log_name(website.domain, website.id)}")
 
 
 def read(config: Config) -> dict[str, str]:

@@ -201,8 +201,10 @@ class Sandboxed:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def finish(self, seconds: float) -> None:
-        """End the sandbox and remove it: TERM, and KILL after so many seconds."""
+        """End the sandbox and remove it: TERM, and KILL after so many seconds (at once before it served)."""
         self.terminate()
+        if self.record.phase is Phase.STARTING:
+            self.kill()
         if not select.select([self.pidfd], [], [], seconds)[0]:
             self.kill()
             select.select([self.pidfd], [], [], seconds)

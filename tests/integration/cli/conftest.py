@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -31,14 +32,17 @@ def ports() -> list[int]:
 
 
 @pytest.fixture
-def environ(tmp_path: Path, ports: list[int]) -> dict[str, str]:
+def environ(tmp_path: Path, ports: list[int]) -> Iterator[dict[str, str]]:
     """The settings of a platform of the test's own."""
+    run_dir = Path("/run/hereabouts") / f"test-{os.urandom(4).hex()}"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HEREABOUTS_")}
-    return clean | {
+    yield clean | {
+        "HEREABOUTS_RUN_DIR": str(run_dir),
         "HEREABOUTS_DATA_DIR": str(tmp_path / "data"),
         "HEREABOUTS_HTTP_PORT": str(ports[0]),
         "HEREABOUTS_HTTPS_PORT": str(ports[1]),
     }
+    shutil.rmtree(run_dir, ignore_errors=True)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from hereabouts.control.models import Website
 from hereabouts.core.domains import cname, is_custom
-from hereabouts.core.webapp import Status
+from hereabouts.core.webapp import Status, log_name
 
 UNATTENDED = "The supervisor is not answering; the change will be carried out once it runs."
 
@@ -103,12 +103,13 @@ class ReloadFailure(serializers.Serializer[Any]):
 def website_object(website: Website, *, attended: bool = True) -> dict[str, Any]:
     """The website as the API tells of it; ``attended`` is False when the supervisor did not answer."""
     name = website.domain_name
+    log = log_name(name, website.pk)
     return {
         "id": website.pk,
         "domain_name": name,
         "enabled": website.enabled,
         "user": website.account.username,
-        "logfiles": {kind: f"/var/log/{name}.{kind}.log" for kind in ("access", "error", "server")},
+        "logfiles": {kind: f"/var/log/{log}.{kind}.log" for kind in ("access", "error", "server")},
         "webapp": {
             "id": website.pk,
             "command": website.command,
