@@ -10,15 +10,10 @@ from django.db import IntegrityError, close_old_connections, connection
 
 from hereabouts.control.models import Domain
 from hereabouts.control.models import Observation as ObservationRow
-from hereabouts.core.webapp import Account, Observation, Website
+from hereabouts.core.webapp import Observation, Website
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-_COLUMNS = (
-    "website_id", "name", "website__account__username", "website__account__uid", "website__account__token_epoch",
-    "website__command", "website__enabled", "website__generation",
-)  # fmt: skip
 
 
 def _fresh(call: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -44,13 +39,14 @@ class DjangoStore:
     @_fresh
     def websites(self) -> list[Website]:
         """Every website, in one query."""
-        rows = Domain.objects.filter(is_main=True).values_list(*_COLUMNS)
+        rows = Domain.objects.filter(is_main=True).select_related("website__account")
         return [_website(row) for row in rows.iterator(chunk_size=1000)]
 
     @_fresh
     def website(self, website_id: int) -> Website | None:
         """One website, or None."""
-        row = Domain.objects.filter(is_main=True, website_id=website_id).values_list(*_COLUMNS).first()
+        rows = Domain.objects.filter(is_main=True, website_id=website_id)
+        row = rows.select_related("website__account").first()
         return _website(row) if row else None
 
     @_fresh
@@ -78,6 +74,5 @@ class DjangoStore:
             return
 
 
-def _website(row: tuple[int, str, str, int, int, str, bool, int]) -> Website:
-    pk, domain, username, uid, epoch, command, enabled, generation = row
-    return Website(pk, domain, Account(username, uid, epoch), command, enabled, generation)
+def _website(row: Domain) -> Website:
+    return row.website.value(row.name)

@@ -74,6 +74,8 @@ class Seen:
     served_once: bool = False
     changed_at: float = 0.0
     """When what is wanted last changed."""
+    trouble: str | None = None
+    """What is wrong with the instance that serves, although it runs."""
     hint: str | None = None
     """What is wrong with the instance that is starting, as far as can be told before its time is up."""
 
@@ -254,6 +256,7 @@ def published(seen: Seen, instance_id: str, now: float) -> Seen:
     return replace(
         seen,
         lead=instance_id,
+        trouble=None,
         served_once=True,
         failed=0 if forget else seen.failed,
         failure=None if forget else seen.failure,
@@ -285,7 +288,7 @@ def status(wanted: Website, seen: Seen, limits: Limits) -> tuple[Status, str | N
     if not wanted.enabled:
         return Status.DISABLED, None
     if any(i.phase is Phase.SERVING and i.id == seen.lead for i in seen.instances):
-        return Status.RUNNING, None if seen.failed == 0 else f"{RELOAD_FAILED}{seen.failure}"
+        return Status.RUNNING, seen.trouble or (f"{RELOAD_FAILED}{seen.failure}" if seen.failed else None)
     if seen.failed and seen.failed >= wanted.generation:
         if seen.failures >= limits.crash_limit:
             return Status.CRASHED, seen.failure

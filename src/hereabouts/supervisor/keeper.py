@@ -25,12 +25,13 @@ from hereabouts.core.lifecycle import (
     Seen,
     Start,
 )
-from hereabouts.core.webapp import Observation, Website
+from hereabouts.core.webapp import Observation, Website, socket_path
 from hereabouts.errors import HereaboutsError, SandboxError
 from hereabouts.supervisor import logs, procfs, routes
-from hereabouts.supervisor.diagnosis import explain_end, explain_port, explain_silence
+from hereabouts.supervisor.diagnosis import explain_end, explain_port, explain_silence, explain_stall
 from hereabouts.supervisor.memory import OutOfMemory
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
+from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
 from hereabouts.supervisor.watch import Accepted, Elsewhere, Event, Exited, Idle, Unhealthy, Watch
 
 _SPARE_BYTES = 64 << 20
@@ -111,6 +112,22 @@ class Keeper:
             return lifecycle.settled(self.wanted, self.seen, generation)
 
         return await self._wait_for(answered, seconds)
+
+    async def look_for_stall(self, stalls: Stalls) -> None:
+        """See whether requests wait at the server that serves, and say so in the website's state."""
+        sandbox = self.sandboxes.get(str(self.seen.lead))
+        if sandbox is None:
+            return
+        waiting, seconds = stalls.waiting(socket_path(self.website), time.monotonic())
+        trouble = None
+        if seconds >= PATIENCE_SECONDS:
+            frame = await asyncio.to_thread(main_thread, sandbox.pid)
+            trouble = explain_stall(waiting, seconds, frame)
+            if self.seen.trouble is None:
+                logs.note(self._config, self.website, trouble)
+        if trouble != self.seen.trouble and self.seen.lead == sandbox.name:
+            self.seen = replace(self.seen, trouble=trouble)
+            self._wake.set()
 
     async def hold(self, seconds: float) -> str:
         """Wait for the website to serve: ``go``, or ``down`` when it won't soon."""

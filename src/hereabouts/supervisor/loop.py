@@ -27,6 +27,7 @@ from hereabouts.supervisor import logs, procfs, routes
 from hereabouts.supervisor.keeper import Keeper, Means
 from hereabouts.supervisor.memory import OutOfMemory
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
+from hereabouts.supervisor.stall import Stalls
 
 _TICK_SECONDS = 5.0
 _ROTATE_SECONDS = 1.0
@@ -57,6 +58,7 @@ class Supervisor:
         self._keepers: dict[int, Keeper] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._hosts: dict[str, int] = {}
+        self._stalls = Stalls()
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -185,6 +187,8 @@ class Supervisor:
             keeper.want(wanted.get(website_id))
         for website in wanted.values():
             self._ensure(website)
+        self._stalls.look(time.monotonic())
+        await asyncio.gather(*(keeper.look_for_stall(self._stalls) for keeper in list(self._keepers.values())))
 
     def _ensure(self, website: Website) -> Keeper:
         self._hosts[website.domain] = website.id

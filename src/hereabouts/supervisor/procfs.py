@@ -26,6 +26,11 @@ def connections(pid: int, path: str) -> int:
     return sum(len(inodes & _sockets(process)) for process in descendants(pid)) if inodes else 0
 
 
+def waiting_connections() -> dict[str, str]:
+    """The connections from this machine's namespace that no server has accepted yet: their path by their number."""
+    return {row[0]: row[7] for row in _unix_sockets("self") if row[5] == _CONNECTING}
+
+
 def _unix_sockets(pid: int | str) -> list[list[str]]:
     """The rows of a namespace's table of unix sockets that have a path."""
     try:

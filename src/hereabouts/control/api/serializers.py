@@ -19,6 +19,14 @@ class WebappInput(serializers.Serializer[Any]):
     """The process of a website, as it is asked for."""
 
     command = serializers.CharField(max_length=8192, help_text="Listens on the unix socket $DOMAIN_SOCKET.")
+    stop_first = serializers.BooleanField(
+        required=False, help_text="On a reload, end the old process before the new one starts; visitors wait."
+    )
+    health_path = serializers.CharField(
+        required=False, allow_blank=True, max_length=1000, help_text="Asked before visitors are led to a new process."
+    )
+    health_status = serializers.IntegerField(required=False, help_text="The status it must answer with: 200.")
+    health_seconds = serializers.FloatField(required=False, help_text="How long it may take to do so: 30.")
 
 
 class WebsiteInput(serializers.Serializer[Any]):
@@ -29,11 +37,17 @@ class WebsiteInput(serializers.Serializer[Any]):
     webapp = WebappInput()
 
 
+class WebappChange(WebappInput):
+    """What may be changed of a website's process."""
+
+    command = serializers.CharField(required=False, max_length=8192)
+
+
 class WebsiteChange(serializers.Serializer[Any]):
     """What may be changed of a website."""
 
     enabled = serializers.BooleanField(required=False)
-    webapp = WebappInput(required=False)
+    webapp = WebappChange(required=False)
 
 
 class DomainOutput(serializers.Serializer[Any]):
@@ -50,6 +64,10 @@ class WebappOutput(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     command = serializers.CharField()
     domains = DomainOutput(many=True)
+    stop_first = serializers.BooleanField()
+    health_path = serializers.CharField(allow_blank=True)
+    health_status = serializers.IntegerField()
+    health_seconds = serializers.FloatField()
 
 
 class LogfilesOutput(serializers.Serializer[Any]):
@@ -114,6 +132,10 @@ def website_object(website: Website, *, attended: bool = True) -> dict[str, Any]
             "id": website.pk,
             "command": website.command,
             "domains": [_domain_object(website, domain.name) for domain in website.domains.all()],
+            "stop_first": website.stop_first,
+            "health_path": website.health_path,
+            "health_status": website.health_status,
+            "health_seconds": website.health_seconds,
         },
         "state": _state_object(website, attended=attended),
     }
