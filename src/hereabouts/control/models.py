@@ -45,11 +45,11 @@ class Website(models.Model):
         """The name that the website is known by."""
         return next(domain.name for domain in self.domains.all() if domain.is_main)
 
-    def value(self, domain_name: str | None = None) -> webapp.Website:
-        """The website as the core knows it; the name is looked up where the caller does not know it."""
+    def value(self) -> webapp.Website:
+        """The website as the core knows it."""
         return webapp.Website(
             id=self.pk,
-            domain=domain_name or self.domain_name,
+            domain=self.domain_name,
             account=self.account.value(),
             command=self.command,
             enabled=self.enabled,

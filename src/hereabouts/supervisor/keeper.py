@@ -32,6 +32,7 @@ from hereabouts.supervisor.diagnosis import explain_end, explain_port, explain_s
 from hereabouts.supervisor.memory import OutOfMemory
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
+from hereabouts.supervisor.starts import StartQueue
 from hereabouts.supervisor.watch import Accepted, Elsewhere, Event, Exited, Idle, Unhealthy, Watch
 
 _SPARE_BYTES = 64 << 20
@@ -47,7 +48,7 @@ class Means:
     config: Config
     secret: bytes
     seccomp: dict[str, Any] | None
-    starts: asyncio.Semaphore
+    starts: StartQueue
     memory: OutOfMemory
     record: Callable[[int, Observation], Awaitable[bool]]
     """Writes an observation down; False when that could not be done now."""
@@ -70,6 +71,7 @@ class Keeper:
         self.sandboxes: dict[str, Sandboxed] = {}
         self._watches: dict[str, Watch] = {}
         self._refusing = ""
+        self._visitors = 0
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
         self._last = past
@@ -138,7 +140,12 @@ class Keeper:
         def answered() -> bool:
             return self._serves() or self._hopeless()
 
-        await self._wait_for(answered, seconds)
+        self._visitors += 1
+        self._means.starts.hurry(self.website.id)
+        try:
+            await self._wait_for(answered, seconds)
+        finally:
+            self._visitors -= 1
         return "go" if self._serves() else "down"
 
     async def end(self) -> None:
@@ -209,7 +216,7 @@ class Keeper:
             self._fail(website, generation, lacking)
             return
         try:
-            async with self._means.starts:
+            async with self._means.starts.turn(website.id, await self._urgency()):
                 means = self._means
                 sandbox = await asyncio.to_thread(
                     Sandboxed.start, self._config, website, means.secret, means.seccomp, time.monotonic()
@@ -221,6 +228,12 @@ class Keeper:
         instance = Instance(sandbox.name, website.generation, Phase.STARTING, time.monotonic())
         self.seen = replace(self.seen, instances=(*self.seen.instances, instance), hint=None)
         self._attend(sandbox)
+
+    async def _urgency(self) -> float:
+        """How soon to start: a website that is waited for or serves already first, then by its last visit."""
+        if self._visitors or isinstance(self.seen.lead, str):
+            return float("inf")
+        return await asyncio.to_thread(logs.last_visit, self._config, self.website)
 
     def _lacks_memory(self) -> str | None:
         """Why a second process can't start beside the one that serves; None when it can."""

@@ -28,6 +28,7 @@ from hereabouts.supervisor.keeper import Keeper, Means
 from hereabouts.supervisor.memory import OutOfMemory
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import Stalls
+from hereabouts.supervisor.starts import StartQueue
 
 _TICK_SECONDS = 5.0
 _ROTATE_SECONDS = 1.0
@@ -50,7 +51,7 @@ class Supervisor:
             config=config,
             secret=config.secret_file.read_bytes(),
             seccomp=runtime.seccomp(),
-            starts=asyncio.Semaphore(2 * (os.cpu_count() or 1)),
+            starts=StartQueue(2 * (os.cpu_count() or 1)),
             memory=OutOfMemory(config.tag),
             record=self._record,
             prepare=prepare,
@@ -188,7 +189,7 @@ class Supervisor:
         for website in wanted.values():
             self._ensure(website)
         self._stalls.look(time.monotonic())
-        await asyncio.gather(*(keeper.look_for_stall(self._stalls) for keeper in list(self._keepers.values())))
+        await asyncio.gather(*(k.look_for_stall(self._stalls) for k in list(self._keepers.values()) if k.sandboxes))
 
     def _ensure(self, website: Website) -> Keeper:
         self._hosts[website.domain] = website.id
