@@ -32,7 +32,7 @@ from hereabouts.supervisor.diagnosis import explain_end, explain_port, explain_s
 from hereabouts.supervisor.memory import OutOfMemory
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
-from hereabouts.supervisor.starts import StartQueue
+from hereabouts.supervisor.starts import URGENT, Place, StartQueue
 from hereabouts.supervisor.watch import Accepted, Elsewhere, Event, Exited, Idle, Unhealthy, Watch
 
 _SPARE_BYTES = 64 << 20
@@ -70,8 +70,9 @@ class Keeper:
         self.seen = seen or Seen()
         self.sandboxes: dict[str, Sandboxed] = {}
         self._watches: dict[str, Watch] = {}
+        self._places: dict[str, Place] = {}
         self._refusing = ""
-        self._visitors = 0
+        self._waiting = 0
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
         self._last = past
@@ -140,12 +141,7 @@ class Keeper:
         def answered() -> bool:
             return self._serves() or self._hopeless()
 
-        self._visitors += 1
-        self._means.starts.hurry(self.website.id)
-        try:
-            await self._wait_for(answered, seconds)
-        finally:
-            self._visitors -= 1
+        await self._wait_for(answered, seconds)
         return "go" if self._serves() else "down"
 
     async def end(self) -> None:
@@ -171,11 +167,15 @@ class Keeper:
         return not starting and self.seen.failures >= self._limits.crash_limit
 
     async def _wait_for(self, answered: Callable[[], bool], seconds: float) -> bool:
+        self._waiting += 1
+        self._means.starts.hurry(self.website.id)
         try:
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait_for(answered)
         except TimeoutError:
             return False
+        finally:
+            self._waiting -= 1
         return True
 
     async def _sleep(self, wake_at: float | None) -> None:
@@ -210,29 +210,34 @@ class Keeper:
                 await self._clear(name)
 
     async def _start(self, generation: int) -> None:
-        website = self.website
         lacking = self._lacks_memory()
         if lacking:
-            self._fail(website, generation, lacking)
+            self._fail(self.website, generation, lacking)
+            return
+        means = self._means
+        place = await means.starts.take(self.website.id, await self._urgency())
+        website = self.wanted
+        if website is None or not website.enabled:  # meanwhile somebody thought better of it
+            place.leave()
             return
         try:
-            async with self._means.starts.turn(website.id, await self._urgency()):
-                means = self._means
-                sandbox = await asyncio.to_thread(
-                    Sandboxed.start, self._config, website, means.secret, means.seccomp, time.monotonic()
-                )
+            sandbox = await asyncio.to_thread(
+                Sandboxed.start, self._config, website, means.secret, means.seccomp, time.monotonic()
+            )
         except HereaboutsError as error:
-            self._fail(website, generation, str(error))
+            place.leave()
+            self._fail(website, website.generation, str(error))
             return
         self.sandboxes[sandbox.name] = sandbox
+        self._places[sandbox.name] = place
         instance = Instance(sandbox.name, website.generation, Phase.STARTING, time.monotonic())
         self.seen = replace(self.seen, instances=(*self.seen.instances, instance), hint=None)
         self._attend(sandbox)
 
     async def _urgency(self) -> float:
         """How soon to start: a website that is waited for or serves already first, then by its last visit."""
-        if self._visitors or isinstance(self.seen.lead, str):
-            return float("inf")
+        if self._waiting or isinstance(self.seen.lead, str):
+            return URGENT
         return await asyncio.to_thread(logs.last_visit, self._config, self.website)
 
     def _lacks_memory(self) -> str | None:
@@ -334,6 +339,8 @@ class Keeper:
     def _observe(self, sandbox: Sandboxed, event: Event) -> None:
         """Take note of what happened to an instance, and plan anew."""
         now = time.monotonic()
+        if not isinstance(event, Elsewhere) and sandbox.name in self._places:
+            self._places.pop(sandbox.name).leave()
         match event:
             case Accepted():
                 self.seen = replace(lifecycle.moved(self.seen, sandbox.name, Phase.READY, now), hint=None)
