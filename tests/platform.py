@@ -58,6 +58,7 @@ class Account:
         self.session.headers["Authorization"] = f"Token {self.token}"
         self.session.trust_env = False  # REQUESTS_CA_BUNDLE would win over this platform's bundle
         self.session.verify = str(self.platform.config.ca_bundle)
+        self.session.trust_env = False  # REQUESTS_CA_BUNDLE of whoever runs the tests would win over it
 
     @property
     def home(self) -> Path:

@@ -1,0 +1,54 @@
+"""``python -m benchmarks [NAME …]``: measure, then print one table. Needs root, as the platform does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import traceback
+
+from benchmarks import creation, hundred, idle, latency, reloads, throughput
+from benchmarks.report import Row, show
+from benchmarks.stage import stage
+
+# In this order: memory before load, and nothing runs beside what is timed.
+GROUPS = {
+    "hundred": hundred.run,
+    "creation": creation.run,
+    "throughput": throughput.run,
+    "latency": latency.run,
+    "idle": idle.run,
+    "reloads": reloads.run,
+}
+
+
+def main() -> int:
+    """Exit code 1 when a target is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(GROUPS)}; default all")
+    parser.add_argument("--rounds", type=int, help="rounds of what is repeated (5)")
+    parser.add_argument("--quick", action="store_true", help="a first impression: fewer and shorter rounds")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(GROUPS)
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
+    if os.geteuid() != 0:
+        parser.error("the platform needs root: sudo make bench")
+    began = time.monotonic()
+    rows: list[Row] = []
+    with stage(rounds=options.rounds or (3 if options.quick else 5), quick=options.quick) as on:
+        for name, run in GROUPS.items():
+            if options.names and name not in options.names:
+                continue
+            try:
+                rows += run(on)
+            except Exception as error:
+                traceback.print_exc()
+                rows.append(Row(name, "could not be measured", "", f"{type(error).__name__}: {error}", "", False))
+    show(rows, time.monotonic() - began)
+    return 0 if all(row.reached for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

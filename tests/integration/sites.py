@@ -1,0 +1,127 @@
+"""What the tests of running sites share: their code, and a website that is gone when its test ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hereabouts import poke
+from tests.platform import Account, Platform
+
+BIN = "/home/alice/.virtualenvs/servers/bin"
+"""Where every server of the documentation is installed in alice's home."""
+
+ANSWERS = '''\
+"""A plain ASGI site that tells about the process it runs in."""
+import json, os, pathlib, sys, time
+
+VERSION = "one"
+START = f"{time.time()}"
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    if scope["path"] == "/end":
+        os._exit(int(scope["query_string"] or 0))
+    if scope["path"] == "/say":
+        print("said", scope["query_string"].decode(), flush=True)
+        print("complained", scope["query_string"].decode(), file=sys.stderr, flush=True)
+    told = {
+        "version": VERSION, "start": START, "pid": os.getpid(), "received": len(body),
+        "one": pathlib.Path("/proc/1/cmdline").read_text().replace("\\0", " ").strip(),
+        "scheme": scope["scheme"], "client": (scope.get("client") or [None])[0],
+        "headers": {name.decode(): value.decode() for name, value in scope["headers"]},
+        "environment": {name: os.environ.get(name) for name in ("KIND", "HOME", "PWD", "VIRTUAL_ENV")},
+    }
+    answer = json.dumps(told).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer})
+'''
+
+PLAIN = '''\
+"""A server of the standard library alone, on the unix socket that its environment names."""
+import http.server, os, signal, socketserver, sys
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        answer = f"plain {os.getpid()}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def address_string(self):
+        return "visitor"
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+def serve():
+    Server(os.environ["DOMAIN_SOCKET"], Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    serve()
+'''
+
+
+def uvicorn(module: str, *options: str) -> str:
+    """The usual command, with the module as ``package.module``."""
+    return " ".join([f"{BIN}/uvicorn --uds $DOMAIN_SOCKET --no-access-log", *options, f"{module}:app"])
+
+
+def newer(code: str) -> str:
+    """The code as its next version. (One of the same length, within a second, Python would take for compiled.)"""
+    return code.replace('VERSION = "one"', 'VERSION = "the newer one"')
+
+
+@contextmanager
+def site(account: Account, command: str, domain: str = "", **extra: Any) -> Iterator[dict[str, Any]]:
+    """A website as the API answered when it was created; deleted at the end if it still is there."""
+    domain = domain or account.domain
+    try:
+        yield account.create(command, domain, **extra)
+    finally:
+        answer = account.call("DELETE", f"{domain}/")
+        assert answer.status_code in (204, 404), answer.text
+
+
+def sandboxes(platform: Platform, website: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the supervisor keeps of a website: a list of sandboxes with ``pid`` and ``phase``."""
+    found = json.loads(poke.ask(platform.config.supervisor_socket, "status", seconds=10))
+    return [sandbox for sandbox in found["sandboxes"] if sandbox["website"] == website["id"]]
+
+
+def server_pid(platform: Platform, website: dict[str, Any]) -> int:
+    """Process 1 of the sandbox that visitors are led to, as this machine numbers it."""
+    return next(int(found["pid"]) for found in sandboxes(platform, website) if found["phase"] == "serving")
+
+
+def remains(platform: Platform, website: dict[str, Any]) -> list[Path]:
+    """Every file and directory that the platform has on disk for a website, its home's excepted."""
+    config, domain = platform.config, website["domain_name"]
+    found = [config.routes / domain]
+    for directory in (config.instances, config.sockets, config.published):
+        found += directory.glob(f"{website['id']}-*")
+    found += (config.logs / website["user"]).glob(f"{domain}.*")
+    found += Path("/sys/fs/cgroup").glob(f"*/hereabouts-{config.tag}/{website['id']}-*")
+    found += Path("/sys/fs/cgroup").glob(f"hereabouts-{config.tag}/{website['id']}-*")
+    return [path for path in found if path.is_symlink() or path.exists()]
