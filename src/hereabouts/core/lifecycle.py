@@ -17,7 +17,7 @@ STABLE_SECONDS = 30.0
 """An instance that served this long was well: its end starts a new count of failures."""
 SUPERSEDE_SECONDS = 5.0
 """A start this old gives way when a newer generation is wanted; a younger one is let finish."""
-COALESCE_SECONDS = 0.15
+COALESCE_SECONDS = 0.3
 """Reloads that come while one is being carried out are gathered until none has come for so long."""
 DRAIN_GRACE_SECONDS = 0.5
 """Time in which a request that chose the old instance just before the change reaches it."""

@@ -93,6 +93,10 @@ class Child(threading.Thread):
         lines = files.tail(self.recipe.log, 4000).decode(errors="replace").strip().splitlines()
         return "".join(f"\n  {line[:300]}" for line in lines[-_SHOWN_LINES:])
 
+    def leave(self) -> None:
+        """Leave the process running, and don't start it again."""
+        self._stopping.set()
+
     def begin_stop(self) -> None:
         """Ask the process to end, and don't start it again."""
         self._stopping.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import subprocess
@@ -60,6 +61,13 @@ def prepare(config: Config) -> list[str]:
             remedy="`hereabouts doctor` checks nginx and its Lua module.",
         )
     return command
+
+
+def run(config: Config) -> None:
+    """Become nginx, with the configuration of these settings. Does not return."""
+    command = prepare(config)
+    config.hold_socket.unlink(missing_ok=True)
+    os.execvp(command[0], command)  # noqa: S606 (no shell is wanted)
 
 
 def render(config: Config) -> str:
