@@ -67,7 +67,7 @@ def run(config: Config) -> None:
     """Become nginx, with the configuration of these settings. Does not return."""
     command = prepare(config)
     config.hold_socket.unlink(missing_ok=True)
-    os.execvp(command[0], command)  # noqa: S606 (no shell is wanted)
+    os.execvp(command[0], command)
 
 
 def render(config: Config) -> str:
