@@ -59,6 +59,10 @@ class NoFreeUid(HereaboutsError):
     """All {count} user ids of the configured range are taken. Raise `uid_count` in hereabouts.toml."""
 
 
+class WebsiteDisabled(HereaboutsError):
+    """The website {domain} is disabled, so there is nothing to reload. Enable it: that starts its latest code."""
+
+
 class SandboxError(HereaboutsError):
     """The sandbox could not be {doing}: {problem}"""
 

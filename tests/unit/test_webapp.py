@@ -17,6 +17,7 @@ from hereabouts.core.webapp import (
     parse_account_name,
     parse_command,
     sandbox_token,
+    sandbox_token_uid,
     socket_path,
 )
 from hereabouts.errors import InvalidInput
@@ -149,5 +150,11 @@ def test_sandbox_token() -> None:
         sandbox_token(b"secret", Account("bob", 700_001)),
         sandbox_token(b"secret", Account("alice", 700_001, token_epoch=1)),
     }
+    assert sandbox_token_uid(token) == ALICE.uid
     assert token not in others
     assert len(others) == 3
+
+
+@pytest.mark.parametrize("text", ["", "0" * 39, "0" * 41, "G" * 40, "A" * 40, "0" * 40 + "\n", "\u0660" * 40])
+def test_what_is_no_token_is_nobodys(text: str) -> None:
+    assert sandbox_token_uid(text) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -58,21 +57,16 @@ def _migrate(config: Config, where: object) -> None:
     except Exception as error:
         connection.close()
         if copy and existed:
-            _restore(copy, config.sqlite_file)
+            _copy(copy, config.sqlite_file)
         raise DatabaseBroken(
             where=where, problem=f"the upgrade failed: {error}", remedy="It was left as it was before."
         ) from error
 
 
 def _copy(source: Path, target: Path) -> None:
+    """Copy a database through SQLite, which minds those who use either."""
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
-
-
-def _restore(copy: Path, target: Path) -> None:
-    for suffix in ("-wal", "-shm"):
-        target.with_name(target.name + suffix).unlink(missing_ok=True)
-    shutil.copyfile(copy, target)
 
 
 def _own(config: Config) -> None:

@@ -12,14 +12,28 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from hereabouts.config import Config
 from hereabouts.control.models import Account, Domain, Website
 from hereabouts.core.domains import check_ownership, parse_domain
-from hereabouts.core.webapp import parse_account_name, parse_command, parse_health, sandbox_token
-from hereabouts.errors import AccountExists, DomainTaken, InvalidInput, NoFreeUid, NoSuchAccount, NoSuchWebsite
+from hereabouts.core.webapp import (
+    parse_account_name,
+    parse_command,
+    parse_health,
+    sandbox_token,
+    sandbox_token_uid,
+)
+from hereabouts.errors import (
+    AccountExists,
+    DomainTaken,
+    InvalidInput,
+    NoFreeUid,
+    NoSuchAccount,
+    NoSuchWebsite,
+    WebsiteDisabled,
+)
 
 _WEBAPP_SETTINGS = ("command", "stop_first", "health_path", "health_status", "health_seconds")
 
@@ -35,7 +49,8 @@ def create_account(name: str, password: str | None, *, operator: bool = False) -
     Raises InvalidInput for a bad name or a weak password, AccountExists, NoFreeUid.
     """
     name = parse_account_name(name)
-    account = Account(username=name, is_operator=operator)
+    # A name that is used again does not begin with the tokens of the sandboxes of its former owner.
+    account = Account(username=name, is_operator=operator, token_epoch=secrets.randbelow(1 << 30))
     if password is None:
         account.set_unusable_password()
     else:
@@ -108,21 +123,20 @@ def environment_token(account: Account) -> str:
     return sandbox_token(settings.SECRET_KEY.encode(), account.value())
 
 
-def authenticate_token(token: str, username: str | None = None) -> Account | None:
-    """Whose token this is; None for nobody's.
-
-    The token of an account's sandboxes is recognized only together with ``username``, the account it is for.
-    """
-    account = Account.objects.filter(token_hash=_hash(token), is_active=True).first()
-    if account is None and username:
-        candidate = Account.objects.filter(username=username.lower(), is_active=True).first()
-        if candidate and hmac.compare_digest(environment_token(candidate).encode(), token.encode(errors="replace")):
-            account = candidate
-    return account
+def authenticate_token(token: str) -> Account | None:
+    """Whose token this is, be it the account's own or the one that its sandboxes carry; None for nobody's."""
+    uid = sandbox_token_uid(token)
+    if uid is None:
+        return None
+    hashed = _hash(token)
+    for account in Account.objects.filter(Q(token_hash=hashed) | Q(uid=uid), is_active=True):
+        if account.token_hash == hashed or hmac.compare_digest(environment_token(account), token):
+            return account
+    return None
 
 
 def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def websites(account: Account | None = None) -> QuerySet[Website]:
@@ -143,10 +157,18 @@ def find_website(account: Account | None, domain: str) -> Website:
     return website
 
 
+def latest(website: Website) -> Website:
+    """The website as it is stored now. Raises NoSuchWebsite once it is deleted."""
+    found = websites().filter(pk=website.pk).first()
+    if found is None:
+        raise NoSuchWebsite(domain=website.domain_name)
+    return found
+
+
 def create_website(account: Account, domain_name: str, webapp: Mapping[str, Any], *, enabled: bool = True) -> Website:
     """A new website; ``webapp`` holds its command and, where wanted, its other settings.
 
-    Raises InvalidInput or DomainTaken.
+    Raises InvalidInput, DomainTaken, or NoSuchAccount when the account is being removed.
     """
     config = _config()
     name = parse_domain(domain_name)
@@ -158,7 +180,9 @@ def create_website(account: Account, domain_name: str, webapp: Mapping[str, Any]
             wanted.save(force_insert=True)
             Domain.objects.create(name=name, website=wanted, is_main=True)
     except IntegrityError:
-        raise DomainTaken(domain=name) from None
+        if Domain.objects.filter(name=name).exists():
+            raise DomainTaken(domain=name) from None
+        raise NoSuchAccount(name=account.username) from None  # removed meanwhile
     return websites().get(pk=wanted.pk)
 
 
@@ -167,17 +191,18 @@ def change_website(website: Website, webapp: Mapping[str, Any], *, enabled: bool
 
     Enabling and another command need a new process, hence a new generation.
     """
-    command = website.command
     changed = _assign(website, webapp)
-    if changed:
-        Website.objects.filter(pk=website.pk).update(**{name: getattr(website, name) for name in changed})
-    if website.command != command:
-        reload_website(website)
-    if enabled is True:
-        Website.objects.filter(pk=website.pk, enabled=False).update(enabled=True, generation=F("generation") + 1)
-    elif enabled is False:
-        Website.objects.filter(pk=website.pk).update(enabled=False)
-    return _generation(website)
+    same = Website.objects.filter(pk=website.pk)
+    with transaction.atomic():
+        if "command" in changed:
+            same.exclude(command=website.command).update(generation=F("generation") + 1)
+        if changed:
+            same.update(**{name: getattr(website, name) for name in changed})
+        if enabled is True:
+            same.filter(enabled=False).update(enabled=True, generation=F("generation") + 1)
+        elif enabled is False:
+            same.update(enabled=False)
+        return _generation(website)
 
 
 def _assign(website: Website, webapp: Mapping[str, Any]) -> list[str]:
@@ -191,9 +216,15 @@ def _assign(website: Website, webapp: Mapping[str, Any]) -> list[str]:
 
 
 def reload_website(website: Website) -> int:
-    """Ask for a new process beside the running one. Returns the generation that it will be."""
-    Website.objects.filter(pk=website.pk).update(generation=F("generation") + 1)
-    return _generation(website)
+    """Ask for a new process beside the running one. Returns the generation that it will be.
+
+    Raises WebsiteDisabled, NoSuchWebsite.
+    """
+    with transaction.atomic():
+        if not Website.objects.filter(pk=website.pk, enabled=True).update(generation=F("generation") + 1):
+            latest(website)
+            raise WebsiteDisabled(domain=website.domain_name)
+        return _generation(website)
 
 
 def delete_website(website: Website) -> None:

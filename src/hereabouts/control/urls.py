@@ -2,14 +2,14 @@
 
 from django.urls import include, path, re_path
 from django.views.generic import TemplateView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerView
 
-from hereabouts.control.api import errors
+from hereabouts.control.api import errors, schema
 
 urlpatterns = [
     path("", TemplateView.as_view(template_name="control/welcome.html")),
     path("api/v1/", include("hereabouts.control.api.urls")),
-    re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
+    re_path(r"^api/schema/?$", schema.serve, name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema")),
 ]
 handler404 = errors.not_found

@@ -12,6 +12,7 @@ from hereabouts.errors import InvalidInput
 
 _ACCOUNT_NAME = re.compile(r"[a-z][a-z0-9]{0,29}\Z")
 _SOCKET_VARIABLE = re.compile(r"\\?\$(?:\{DOMAIN_SOCKET\}|DOMAIN_SOCKET(?![A-Za-z0-9_]))")
+_TOKEN = re.compile(r"[0-9a-f]{40}\Z")
 _MAX_COMMAND = 8192
 _MAX_LOG_NAME = 200
 _MAX_SOCKET_PATH = 107
@@ -159,7 +160,13 @@ def expand_command(website: Website) -> str:
 def sandbox_token(secret: bytes, account: Account) -> str:
     """The API token that an account's own sandboxes carry: 40 hex digits, derived, stored nowhere.
 
-    It ends with the account's token: creating or revoking one moves ``token_epoch`` on.
+    It begins with the account's uid, by which the account is found. It ends with the account's token: creating
+    or revoking one moves ``token_epoch`` on.
     """
     message = f"sandbox-token:{account.name}:{account.token_epoch}".encode()
-    return hmac.new(secret, message, hashlib.sha256).hexdigest()[:40]
+    return f"{account.uid:08x}{hmac.new(secret, message, hashlib.sha256).hexdigest()[:32]}"
+
+
+def sandbox_token_uid(token: str) -> int | None:
+    """Whose sandboxes this token would belong to, if it is genuine; None for what is not 40 hex digits."""
+    return int(token[:8], 16) if _TOKEN.match(token) else None

@@ -11,7 +11,7 @@ from hereabouts.control.models import Account
 
 
 class TokenAuthentication(BaseAuthentication):
-    """An account's API token, or the one that its own sandboxes carry, for its own URLs."""
+    """An account's API token, or the one that its own sandboxes carry."""
 
     def authenticate(self, request: Request) -> tuple[Account, str] | None:
         """The account and its token; None without credentials of this kind."""
@@ -19,8 +19,7 @@ class TokenAuthentication(BaseAuthentication):
         if not words or words[0].lower() != b"token":
             return None
         token = words[1].decode("latin-1") if len(words) == 2 else ""
-        context = request.parser_context or {}
-        account = services.authenticate_token(token, context.get("kwargs", {}).get("username"))
+        account = services.authenticate_token(token)
         if account is None:
             raise AuthenticationFailed("Invalid token.")
         return account, token

@@ -11,18 +11,11 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from hereabouts.errors import DomainTaken, InvalidInput, NoSuchWebsite
+from hereabouts.errors import DomainTaken, InvalidInput, NoSuchAccount, NoSuchWebsite, WebsiteDisabled
 
 TAKEN = "domain with this domain name already exists."
 NOT_FOUND = "Not found."
 WEBAPP_FIELDS = frozenset({"command", "health_path", "health_status", "health_seconds"})
-
-
-class TooLarge(exceptions.APIException):
-    """A body beyond what the API takes."""
-
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_detail = "The body is larger than 1 MB."
 
 
 def answer(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -37,9 +30,11 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
             return Response({"detail": NOT_FOUND}, status.HTTP_404_NOT_FOUND)
         case exceptions.Throttled():
             seconds = max(1, math.ceil(getattr(error, "wait", None) or 1))
-            detail = f"Request was throttled. Expected available in {seconds} second{'s' if seconds != 1 else ''}."
+            detail = f"Request was throttled. Expected available in {seconds} seconds."
             return Response({"detail": detail}, error.status_code, headers={"Retry-After": str(seconds)})
-        case PermissionDenied():
+        case WebsiteDisabled():
+            return Response({"detail": str(error)}, status.HTTP_400_BAD_REQUEST)
+        case PermissionDenied() | NoSuchAccount():
             error = exceptions.PermissionDenied()
     return exception_handler(error, context)
 

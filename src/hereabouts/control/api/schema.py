@@ -1,8 +1,19 @@
-"""What the schema says beyond the views."""
+"""What the schema says beyond the views: the token, forms, refusals, examples."""
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+
+from hereabouts.control.api import serializers as shapes
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call,misc,unused-ignore]
@@ -19,3 +30,120 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
             "name": "Authorization",
             "description": 'The word "Token", a space, and 40 hex digits.',
         }
+
+
+@require_safe
+def serve(request: HttpRequest) -> HttpResponse:
+    """The OpenAPI schema, as JSON."""
+    return HttpResponse(_text(), content_type="application/json")
+
+
+@cache
+def _text() -> str:
+    return json.dumps(SchemaGenerator().get_schema(public=True))  # type: ignore[no-untyped-call,unused-ignore]
+
+
+def _example(name: str, value: Any, *codes: str) -> OpenApiExample:
+    return OpenApiExample(name, value=value, response_only=True, status_codes=list(codes))
+
+
+def _detail(description: str, text: str) -> OpenApiResponse:
+    return OpenApiResponse(shapes.DetailOutput, description, [OpenApiExample(text, value={"detail": text})])
+
+
+_DOMAIN = {"type": "string", "minLength": 1, "maxLength": 1000}
+_COMMAND = {"type": "string", "minLength": 1, "maxLength": 8192}
+_FLAG = {"type": "boolean"}
+
+
+def _bodies(shape: type[shapes.WebsiteInput | shapes.WebsiteChange], form: dict[str, Any]) -> dict[str, Any]:
+    """The media types of a body: in a form, what is nested in JSON has a dotted name."""
+    return {"application/json": shape, "application/x-www-form-urlencoded": form, "multipart/form-data": form}
+
+
+CREATE_BODIES = _bodies(
+    shapes.WebsiteInput,
+    {
+        "type": "object",
+        "properties": {"domain_name": _DOMAIN, "enabled": {**_FLAG, "default": True}, "webapp.command": _COMMAND},
+        "required": ["domain_name", "webapp.command"],
+    },
+)
+CHANGE_BODIES = _bodies(
+    shapes.WebsiteChange, {"type": "object", "properties": {"enabled": _FLAG, "webapp.command": _COMMAND}}
+)
+
+USERNAME = OpenApiParameter("username", str, OpenApiParameter.PATH, description="Your user name, in any case.")
+DOMAIN = OpenApiParameter("domain", str, OpenApiParameter.PATH, description="The website's domain.")
+
+_TAKEN = {"domain_name": ["domain with this domain name already exists."]}
+_BLANK = {"webapp": {"command": ["This field may not be blank."]}}
+REFUSALS = {
+    401: _detail("No token, or a wrong one.", "Invalid token."),
+    403: _detail("Another user's URL.", "You do not have permission to perform this action."),
+    429: OpenApiResponse(
+        shapes.DetailOutput,
+        "Too many calls. The header `Retry-After` says in how many seconds the next one is taken.",
+        [OpenApiExample("Throttled", value={"detail": "Request was throttled. Expected available in 7 seconds."})],
+    ),
+}
+BODY_REFUSALS = {
+    400: OpenApiResponse(
+        OpenApiTypes.OBJECT,
+        "What is wrong: sentences by field, nested as the body is, or `detail`.",
+        [OpenApiExample("Domain taken", value=_TAKEN), OpenApiExample("No command", value=_BLANK)],
+    ),
+    413: _detail("A body of more than 1 MB.", "The body is larger than 1 MB."),
+    415: _detail("Neither JSON nor a form.", 'Unsupported media type "text/plain" in request.'),
+}
+MISSING = {404: _detail("No such website of this user.", "Not found.")}
+RELOADED = {
+    200: OpenApiResponse(shapes.StatusOutput, "Visitors reach the new process."),
+    400: _detail(
+        "The website is disabled.",
+        "The website alice.example.org is disabled, so there is nothing to reload. Enable it: that starts its "
+        "latest code.",
+    ),
+    502: OpenApiResponse(
+        shapes.ReloadFailure,
+        "The new process does not come up (`reload_failed`) or has not come up yet (`reload_pending`); the old "
+        "one keeps serving.",
+        [
+            OpenApiExample(
+                "Failed",
+                value={
+                    "status": "ERROR",
+                    "error_type": "reload_failed",
+                    "error_message": "The command ended with exit code 1: ModuleNotFoundError: No module named 'app'",
+                },
+            )
+        ],
+    ),
+}
+
+_WEBSITE = {
+    "id": 42,
+    "domain_name": "alice.example.org",
+    "enabled": True,
+    "user": "alice",
+    "logfiles": {kind: f"/var/log/alice.example.org.{kind}.log" for kind in ("access", "error", "server")},
+    "webapp": {
+        "id": 42,
+        "command": "/home/alice/.virtualenvs/venv/bin/uvicorn --uds $DOMAIN_SOCKET main:app",
+        "domains": [{"domain_name": "alice.example.org", "enabled": True}],
+    },
+    "state": {"status": "running", "since": "2026-01-02T03:04:05Z", "detail": None},
+}
+WEBSITE_EXAMPLES = [
+    _example("A website", _WEBSITE, "200", "201"),
+    OpenApiExample(
+        "Create",
+        value={
+            "domain_name": "alice.example.org",
+            "enabled": True,
+            "webapp": {"command": "/home/alice/.virtualenvs/venv/bin/uvicorn --uds $DOMAIN_SOCKET main:app"},
+        },
+        request_only=True,
+        media_type="application/json",
+    ),
+]

@@ -7,6 +7,8 @@ from typing import Any
 
 from django.conf import settings
 from rest_framework import serializers
+from rest_framework.fields import empty
+from rest_framework.utils.html import is_html_input
 
 from hereabouts.control.models import Website
 from hereabouts.core.domains import cname, is_custom
@@ -15,14 +17,36 @@ from hereabouts.core.webapp import Status, log_name
 UNATTENDED = "The supervisor is not answering; the change will be carried out once it runs."
 
 
+class Text(serializers.CharField):
+    """A text. A number is none, which DRF's own field would make one of."""
+
+    def to_internal_value(self, data: object) -> str:
+        """The text, trimmed. Raises ValidationError."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class Flag(serializers.BooleanField):
+    """true or false in JSON, the usual words in a form, where a missing one is as unknown as in JSON."""
+
+    default_empty_html = empty
+
+    def to_internal_value(self, data: Any) -> bool:
+        """The truth. Raises ValidationError."""
+        if not isinstance(data, bool) and not is_html_input(getattr(self.root, "initial_data", None)):
+            self.fail("invalid", input=data)
+        return bool(super().to_internal_value(data))
+
+
 class WebappInput(serializers.Serializer[Any]):
     """The process of a website, as it is asked for."""
 
-    command = serializers.CharField(max_length=8192, help_text="Listens on the unix socket $DOMAIN_SOCKET.")
-    stop_first = serializers.BooleanField(
+    command = Text(max_length=8192, help_text="Listens on the unix socket $DOMAIN_SOCKET.")
+    stop_first = Flag(
         required=False, help_text="On a reload, end the old process before the new one starts; visitors wait."
     )
-    health_path = serializers.CharField(
+    health_path = Text(
         required=False, allow_blank=True, max_length=1000, help_text="Asked before visitors are led to a new process."
     )
     health_status = serializers.IntegerField(required=False, help_text="The status it must answer with: 200.")
@@ -32,21 +56,21 @@ class WebappInput(serializers.Serializer[Any]):
 class WebsiteInput(serializers.Serializer[Any]):
     """A website, as it is asked for. Further keys are passed over."""
 
-    domain_name = serializers.CharField(max_length=1000, help_text="Such as alice.example.org, or a custom domain.")
-    enabled = serializers.BooleanField(default=True)
+    domain_name = Text(max_length=1000, help_text="Such as alice.example.org, or a custom domain.")
+    enabled = Flag(default=True)
     webapp = WebappInput()
 
 
 class WebappChange(WebappInput):
     """What may be changed of a website's process."""
 
-    command = serializers.CharField(required=False, max_length=8192)
+    command = Text(required=False, max_length=8192)
 
 
 class WebsiteChange(serializers.Serializer[Any]):
     """What may be changed of a website."""
 
-    enabled = serializers.BooleanField(required=False)
+    enabled = Flag(required=False)
     webapp = WebappChange(required=False)
 
 

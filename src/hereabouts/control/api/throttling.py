@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import cast
 
 from django.conf import settings
 from rest_framework.request import Request
@@ -12,6 +13,10 @@ from rest_framework.views import APIView
 from hereabouts.control.models import Account
 
 _lock = threading.Lock()
+
+
+_STRANGERS = 10
+"""Times the rate of an account: many may call from one address."""
 
 
 class PerMinute(SimpleRateThrottle):
@@ -24,11 +29,22 @@ class PerMinute(SimpleRateThrottle):
         return f"{settings.CONFIG.rate_limit}/minute"
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        """One window for each endpoint (view and method) and caller."""
-        caller = request.user.pk if isinstance(request.user, Account) else request.META.get("HTTP_X_REAL_IP", "")
-        return f"throttle:{type(view).__name__}:{request.method}:{caller}"
+        """One window for each endpoint (view and method) and account."""
+        return f"throttle:{type(view).__name__}:{request.method}:{cast(Account, request.user).pk}"
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         """Whether this call is within the rate; calls in other threads can't slip through between."""
         with _lock:
             return bool(super().allow_request(request, view))
+
+
+class Strangers(PerMinute):
+    """Calls without a token that is somebody's, from each address, to all endpoints together."""
+
+    def get_rate(self) -> str:
+        """The setting in DRF's notation."""
+        return f"{settings.CONFIG.rate_limit * _STRANGERS}/minute"
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        """One window for each address, as nginx tells it."""
+        return f"throttle:stranger:{request.META.get('HTTP_X_REAL_IP', '')}"

@@ -2,9 +2,7 @@
 
 from django.urls import re_path
 
-from hereabouts.control.api import schema, views
-
-__all__ = ["schema", "urlpatterns"]
+from hereabouts.control.api import views
 
 _USER = r"^user/(?P<username>[^/]+)/"
 

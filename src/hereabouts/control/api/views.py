@@ -6,8 +6,9 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.db import connection
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,24 +16,13 @@ from rest_framework.views import APIView
 
 from hereabouts import poke
 from hereabouts.control import services
+from hereabouts.control.api import schema
 from hereabouts.control.api import serializers as shapes
-from hereabouts.control.api.errors import TooLarge
 from hereabouts.control.api.permissions import OwnUrl
-from hereabouts.control.api.throttling import PerMinute
+from hereabouts.control.api.throttling import PerMinute, Strangers
 from hereabouts.control.models import Account, Website
 from hereabouts.core.lifecycle import RELOAD_FAILED
 from hereabouts.errors import PlatformNotRunning
-
-_MAX_BODY = 1 << 20
-_REFUSALS = {
-    400: OpenApiResponse(description="What is wrong, by field, or `detail`."),
-    401: OpenApiResponse(shapes.DetailOutput, description="No token, or a wrong one."),
-    403: OpenApiResponse(shapes.DetailOutput, description="Another user's URL."),
-    413: OpenApiResponse(shapes.DetailOutput, description="A body of more than 1 MB."),
-    415: OpenApiResponse(shapes.DetailOutput, description="Neither JSON nor a form."),
-    429: OpenApiResponse(shapes.DetailOutput, description="Too many calls; Retry-After says when."),
-}
-_MISSING = {404: OpenApiResponse(shapes.DetailOutput, description="No such website of this user.")}
 
 
 def _settle(website_id: int, generation: int) -> bool | None:
@@ -50,12 +40,17 @@ class WebsitesView(APIView):
 
     permission_classes = [IsAuthenticated, OwnUrl]
     throttle_classes = [PerMinute]
+    http_method_names = ["get", "head", "post", "patch", "delete"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Check who calls before what is sent."""
-        super().initial(request, *args, **kwargs)
-        if int(request.META.get("CONTENT_LENGTH") or 0) > _MAX_BODY:
-            raise TooLarge
+        try:
+            super().initial(request, *args, **kwargs)
+        except (AuthenticationFailed, NotAuthenticated):
+            strangers = Strangers()
+            if not strangers.allow_request(request, self):
+                self.throttled(request, cast(float, strangers.wait()))
+            raise
 
     @property
     def account(self) -> Account:
@@ -68,22 +63,28 @@ class WebsitesView(APIView):
 
     def answer(self, website: Website, settled: bool | None, code: int = status.HTTP_200_OK) -> Response:
         """The website as it is now."""
-        latest = services.websites().get(pk=website.pk)
+        latest = services.latest(website)
         return Response(shapes.website_object(latest, attended=settled is not None), code)
 
 
+@extend_schema(parameters=[schema.USERNAME], tags=["websites"])
 class WebsiteList(WebsitesView):
     """The account's websites."""
 
-    @extend_schema(operation_id="list_websites", responses={200: shapes.WebsiteOutput(many=True), **_REFUSALS})
+    @extend_schema(
+        operation_id="list_websites",
+        responses={200: shapes.WebsiteOutput(many=True), **schema.REFUSALS},
+        examples=schema.WEBSITE_EXAMPLES,
+    )
     def get(self, request: Request, username: str) -> Response:
         """List your websites."""
         return Response([shapes.website_object(website) for website in services.websites(self.account)])
 
     @extend_schema(
         operation_id="create_website",
-        request=shapes.WebsiteInput,
-        responses={201: shapes.WebsiteOutput, **_REFUSALS},
+        request=schema.CREATE_BODIES,
+        responses={201: shapes.WebsiteOutput, **schema.BODY_REFUSALS, **schema.REFUSALS},
+        examples=schema.WEBSITE_EXAMPLES,
     )
     def post(self, request: Request, username: str) -> Response:
         """Create a website. Answers once it serves, has failed to, or after a while: see `state`."""
@@ -97,18 +98,24 @@ class WebsiteList(WebsitesView):
         return self.answer(website, settled, status.HTTP_201_CREATED)
 
 
+@extend_schema(parameters=[schema.USERNAME, schema.DOMAIN], tags=["websites"])
 class WebsiteDetail(WebsitesView):
     """One website."""
 
-    @extend_schema(operation_id="get_website", responses={200: shapes.WebsiteOutput, **_REFUSALS, **_MISSING})
+    @extend_schema(
+        operation_id="get_website",
+        responses={200: shapes.WebsiteOutput, **schema.REFUSALS, **schema.MISSING},
+        examples=schema.WEBSITE_EXAMPLES,
+    )
     def get(self, request: Request, username: str, domain: str) -> Response:
         """Get a website."""
         return Response(shapes.website_object(self.website()))
 
     @extend_schema(
         operation_id="change_website",
-        request=shapes.WebsiteChange,
-        responses={200: shapes.WebsiteOutput, **_REFUSALS, **_MISSING},
+        request=schema.CHANGE_BODIES,
+        responses={200: shapes.WebsiteOutput, **schema.BODY_REFUSALS, **schema.REFUSALS, **schema.MISSING},
+        examples=schema.WEBSITE_EXAMPLES,
     )
     def patch(self, request: Request, username: str, domain: str) -> Response:
         """Enable or disable a website, or give it another command, without downtime."""
@@ -119,7 +126,7 @@ class WebsiteDetail(WebsitesView):
         generation = services.change_website(website, wanted.get("webapp", {}), enabled=wanted.get("enabled"))
         return self.answer(website, _settle(website.pk, generation))
 
-    @extend_schema(operation_id="delete_website", responses={204: None, **_REFUSALS, **_MISSING})
+    @extend_schema(operation_id="delete_website", responses={204: None, **schema.REFUSALS, **schema.MISSING})
     def delete(self, request: Request, username: str, domain: str) -> Response:
         """Delete a website and its logs. Its files in your home stay."""
         website = self.website()
@@ -129,28 +136,21 @@ class WebsiteDetail(WebsitesView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
+@extend_schema(parameters=[schema.USERNAME, schema.DOMAIN], tags=["websites"])
 class WebsiteReload(WebsitesView):
     """The reload of one website."""
 
     @extend_schema(
         operation_id="reload_website",
         request=None,
-        responses={
-            200: shapes.StatusOutput,
-            **_REFUSALS,
-            **_MISSING,
-            502: OpenApiResponse(shapes.ReloadFailure, description="The new process does not come up."),
-        },
+        responses={**schema.RELOADED, **schema.REFUSALS, **schema.MISSING},
     )
     def post(self, request: Request, username: str, domain: str) -> Response:
         """Start the website's new code beside the old; visitors change over when it serves."""
         website = self.website()
-        if not website.enabled:
-            detail = "The website is disabled, so there is nothing to reload. Enable it: that starts its latest code."
-            return Response({"detail": detail}, status.HTTP_400_BAD_REQUEST)
         generation = services.reload_website(website)
         settled = _settle(website.pk, generation)
-        latest = services.websites().get(pk=website.pk)
+        latest = services.latest(website)
         seen = getattr(latest, "observation", None)
         if settled and seen and seen.serving >= generation:
             return Response({"status": "OK"})
@@ -163,4 +163,6 @@ class WebsiteReload(WebsitesView):
 
 def _reload_error(kind: str, message: str) -> Response:
     body = {"status": "ERROR", "error_type": kind, "error_message": message}
-    return Response(body, status.HTTP_502_BAD_GATEWAY)
+    answer = Response(body, status.HTTP_502_BAD_GATEWAY)
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # a tenant's failure is none of the platform's
+    return answer
