@@ -49,12 +49,13 @@ def prepare(config: Config) -> list[str]:
     files.directory(config.published, mode=0o750, owner=(0, workers[1]))
     files.replace_link(config.live, str(config.published))
     files.directory(config.logs / "platform", mode=0o750, owner=(0, workers[1]))
-    config.hold_socket.unlink(missing_ok=True)
     target = directory / "nginx.conf"
     files.replace(target, render(config))
     command = [config.nginx, "-c", str(target), "-e", str(config.logs / "platform" / "nginx.log")]
+    in_use = config.hold_socket.exists()
     tested = subprocess.run([*command, "-t", "-q"], capture_output=True, text=True, check=False)
-    config.hold_socket.unlink(missing_ok=True)
+    if not in_use:  # a test makes it, too
+        config.hold_socket.unlink(missing_ok=True)
     if tested.returncode:
         raise MachineError(
             problem=f"nginx refuses its configuration: {tested.stderr.strip()[-500:]}.",

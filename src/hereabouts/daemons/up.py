@@ -269,7 +269,7 @@ def _recipes(config: Config, nginx: list[str], environ: Mapping[str, str]) -> li
         ),
         Recipe(
             name="nginx", argv=nginx, environ=environ, log=logs["nginx"], stop_signal=signal.SIGTERM,
-            replace_signal=signal.SIGKILL, patience=5, has_workers=True,
+            replace_signal=signal.SIGKILL, patience=5, has_workers=True, renew_signal=signal.SIGHUP,
             may_start=lambda: checks.ports_free(config),
             before_start=lambda: config.hold_socket.unlink(missing_ok=True),
         ),
@@ -294,7 +294,9 @@ class _Family:
         """Start all, each in the place of what an `up` that was killed has left running."""
         for child in self._children:
             name = child.recipe.name
-            if name in old:
+            if name in old and child.recipe.renew_signal and processes.is_running(old[name]):
+                child.keep(old[name])
+            elif name in old:
                 replace(child.recipe, old[name])
             child.start()
 
