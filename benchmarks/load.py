@@ -48,7 +48,7 @@ class Load:
                 "-H", f"Host: {host}", "-s", str(_SCRIPT), f"http://127.0.0.1:{port}/",
                 "--", *(["mixed"] if mixed else []),
             ],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
 
     def stop(self) -> Result:

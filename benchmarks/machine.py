@@ -38,11 +38,15 @@ def running(
     argv: Sequence[str], *, log: Path, environ: Mapping[str, str] | None = None, uid: int | None = None,
     cwd: Path | None = None,
 ) -> Iterator[psutil.Process]:  # fmt: skip
-    """A program that runs inside the ``with``, as another user where ``uid`` is given."""
+    """A program that runs inside the ``with``, as another user where ``uid`` is given.
+
+    It leads a session of its own, as the platform's processes do: Linux shares the processor out by sessions
+    (sched(7), autogroup), and one in the load generator's session would have only half of a share.
+    """
     with log.open("ab") as output:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environ, user=uid, group=uid,
-            extra_groups=None if uid is None else [], cwd=cwd,
+            extra_groups=None if uid is None else [], cwd=cwd, start_new_session=True,
         )  # fmt: skip
     try:
         yield psutil.Process(process.pid)

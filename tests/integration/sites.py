@@ -55,12 +55,15 @@ async def app(scope, receive, send):
 
 PLAIN = '''\
 """A server of the standard library alone, on the unix socket that its environment names."""
-import http.server, os, signal, socketserver, sys
+import http.server, json, os, pathlib, signal, socketserver, sys
+
+VERSION = "one"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        answer = f"plain {os.getpid()}".encode()
+        one = pathlib.Path("/proc/1/cmdline").read_text().replace("\\0", " ").strip()
+        answer = json.dumps({"version": VERSION, "one": one}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -86,6 +89,14 @@ if __name__ == "__main__":
 def uvicorn(module: str, *options: str) -> str:
     """The usual command, with the module as ``package.module``."""
     return " ".join([f"{BIN}/uvicorn --uds $DOMAIN_SOCKET --no-access-log", *options, f"{module}:app"])
+
+
+def answering(path: str, *statements: str) -> str:
+    """The plain site, which runs these statements before it answers at ``path``."""
+    added = "".join(f"        {line}\n" for statement in statements for line in statement.splitlines())
+    return ANSWERS.replace(
+        '    if scope["path"] == "/end":', f'    if scope["path"] == "{path}":\n{added}    if scope["path"] == "/end":'
+    )
 
 
 def newer(code: str) -> str:

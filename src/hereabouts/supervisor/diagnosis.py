@@ -115,7 +115,7 @@ def _signal_name(number: int) -> str:
 
 def _evidence(errors: str) -> str:
     line = last_error(errors)
-    return f" The last error in its log: {line}" if line else ""
+    return _exception(errors) or (f" The last line of its log: {line}" if line else "")
 
 
 def _exception(errors: str) -> str:

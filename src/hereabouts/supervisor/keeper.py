@@ -28,7 +28,7 @@ from hereabouts.core.lifecycle import (
 from hereabouts.core.webapp import Observation, Website, socket_path
 from hereabouts.errors import HereaboutsError, SandboxError
 from hereabouts.supervisor import logs, procfs, routes
-from hereabouts.supervisor.diagnosis import explain_end, explain_port, explain_silence, explain_stall
+from hereabouts.supervisor.diagnosis import Ended, explain_end, explain_port, explain_silence, explain_stall
 from hereabouts.supervisor.memory import OutOfMemory
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
@@ -76,6 +76,8 @@ class Keeper:
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
         self._last = past
+        self._told = Seen()
+        """What was seen when it was last recorded: whoever waits reads the record next."""
 
     def want(self, website: Website | None) -> None:
         """Take note of what is wanted now; None once the website is deleted."""
@@ -112,7 +114,7 @@ class Keeper:
         """Wait until the generation serves or failed, or the website is off; False when the time is up."""
 
         def answered() -> bool:
-            return lifecycle.settled(self.wanted, self.seen, generation)
+            return lifecycle.settled(self.wanted, self._told, generation)
 
         return await self._wait_for(answered, seconds)
 
@@ -185,13 +187,17 @@ class Keeper:
 
     async def _tell(self) -> None:
         """Record a change of state, and let those who wait look again."""
-        if self.wanted is not None:
-            latest = lifecycle.observation(self.wanted, self.seen, time.time(), self._limits)
+        wanted, seen = self.wanted, self.seen
+        recorded = True
+        if wanted is not None:
+            latest = lifecycle.observation(wanted, seen, time.time(), self._limits)
             if self._last is not None and latest.status is self._last.status:
                 latest = replace(latest, since=self._last.since)
-            if latest != self._last and await self._means.record(self.website.id, latest):
-                self._last = latest
+            if latest != self._last:
+                recorded = await self._means.record(self.website.id, latest)
+                self._last = latest if recorded else self._last
         async with self._changed:
+            self._told = seen if recorded else self._told
             self._changed.notify_all()
 
     async def _apply(self, action: Action) -> None:
@@ -310,7 +316,12 @@ class Keeper:
     async def _give_up(self, name: str) -> None:
         sandbox = self.sandboxes[name]
         ports = procfs.tcp_ports(sandbox.pid)
-        reason = explain_silence(self._limits.start, ports, sandbox.errors(), sandbox.record.command)
+        command, errors = sandbox.record.command, sandbox.errors()
+        if self._means.memory.killed(name):  # a worker, which its server starts again and again
+            killed = Ended(out_of_memory=True)
+            reason = explain_end(killed, errors, command, self._config.memory_mb, served=False)
+        else:
+            reason = explain_silence(self._limits.start, ports, errors, command)
         self._fail(sandbox.website, sandbox.record.generation, reason)
         self._move(name, Phase.TERMINATING)
 

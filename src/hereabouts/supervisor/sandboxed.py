@@ -132,7 +132,11 @@ class Sandboxed:
         """Whether the server takes connections: one is made, and later looks see whether it was accepted."""
         path = socket_path(self.website)
         if self._probe is not None:
-            return procfs.accepted(self.pid, path) is not False
+            found = procfs.accepted(self.pid, path)
+            if found is None and _was_reset(self._probe):  # whoever listened is gone, and never took it
+                self.end_probe()
+                return False
+            return found is not False
         with self.open_socket() as source:
             if source is None:
                 return False
@@ -246,6 +250,16 @@ def remove(config: Config, name: str) -> None:
 def _listens(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         return routes.connects(connection, path)
+
+
+def _was_reset(connection: socket.socket) -> bool:
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except ConnectionResetError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _fields(record: Record) -> dict[str, Any]:

@@ -183,11 +183,11 @@ def empty_house(config: Config) -> None:
 
 
 class Supervisor:
-    """Answers on the supervisor's socket. ``settle`` is a test's: (website, generation, seconds) -> answer."""
+    """Answers on the supervisor's socket. ``settle`` is a test's: (website, generation, seconds) -> answer, if any."""
 
     def __init__(self, path: Path) -> None:
         self.asked: list[tuple[int, int]] = []
-        self.settle: Callable[[int, int, float], str] = lambda website, generation, seconds: "done"
+        self.settle: Callable[[int, int, float], str | None] = lambda website, generation, seconds: "done"
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
         path.chmod(0o666)
@@ -209,7 +209,8 @@ class Supervisor:
             word, website, generation, seconds = stream.readline().split()
             assert word == b"settle"
             self.asked.append((int(website), int(generation)))
-            stream.write(self.settle(int(website), int(generation), float(seconds)).encode() + b"\n")
+            answer = self.settle(int(website), int(generation), float(seconds))
+            stream.write(b"" if answer is None else answer.encode() + b"\n")
         connections.close_all()
 
     def close(self) -> None:
