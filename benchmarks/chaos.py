@@ -218,7 +218,10 @@ class Chaos:
 
     def converged(self) -> bool:
         """Every site serves and says so, and nothing is left over."""
-        websites = self.account.call("GET").json()
+        answer = self.account.call("GET")
+        if answer.status_code != 200:
+            return False
+        websites = answer.json()
         mine = {site["domain_name"]: site for site in websites}
         if any(mine[domain]["state"]["status"] != "running" or not self.serves(domain) for domain in self.domains):
             return False
