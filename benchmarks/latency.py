@@ -15,7 +15,7 @@ _BODY = b'{"message":"Hello from FastAPI"}'
 
 def run(stage: Stage) -> list[Row]:
     """The ingress and the bare process in turn, with as many clients each."""
-    seconds = 2 if stage.quick else 4
+    seconds = 2 if stage.quick else 3
     ours, bare = [], []
     with stage.website("hello", stage.hello()) as domain, baselines.bare(stage) as port:
         for number in range(stage.rounds):

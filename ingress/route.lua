@@ -6,8 +6,8 @@ local ffi = require "ffi"
 ffi.cdef [[ ssize_t readlink(const char *path, char *text, size_t size); ]]
 
 local C = ffi.C
-local find, sub, match = string.find, string.sub, string.match
-local SIZE = 512
+local find, match = string.find, string.match
+local SIZE, LONGEST_HOST, REMEMBERED = 512, 253, 4096
 local text = ffi.new("char[?]", SIZE)
 
 local settings, pages = nil, {}
@@ -22,21 +22,38 @@ function M.configure(given)
     end
 end
 
--- The route of a host: target, account, log; nothing for a host without one.
-local function lookup(host)
-    if not host or find(host, "[^a-z0-9.-]") or find(host, "^%.") then
-        return nil
+-- A function that remembers what it made of a text, so that LuaJIT compiles the rest: patterns it can't.
+local function remembering(make)
+    local made, count = {}, 0
+    return function(given)
+        local value = made[given]
+        if value == nil then
+            if count == REMEMBERED then
+                made, count = {}, 0
+            end
+            value = make(given)
+            made[given], count = value, count + 1
+        end
+        return value
     end
-    local length = C.readlink(settings.routes .. host, text, SIZE)
-    if length <= 0 or length == SIZE then
-        return nil
-    end
-    return match(ffi.string(text, length), "^([^:]+):([^:]+):(.+)$")
 end
 
-local function socket_of(target)
-    if target and target ~= "wait" and target ~= "disabled" then
-        return "unix:" .. settings.live .. target .. ".sock"
+local path_of = remembering(function(host)
+    return not find(host, "[^a-z0-9.-]") and not find(host, "^%.") and settings.routes .. host
+end)
+
+local parse = remembering(function(link)
+    local target, account, log = match(link, "^([^:]+):([^:]+):(.+)$")
+    local peer = target and target ~= "wait" and target ~= "disabled" and "unix:" .. settings.live .. target .. ".sock"
+    return target and { target = target, account = account, log = log, peer = peer }
+end)
+
+-- The route of a host: its target, account and log, and its peer where the target is a socket; or nothing.
+local function lookup(host)
+    local path = host and #host <= LONGEST_HOST and path_of(host)
+    if path then
+        local length = C.readlink(path, text, SIZE)
+        return length > 0 and length < SIZE and parse(ffi.string(text, length))
     end
 end
 
@@ -45,11 +62,11 @@ function M.balance()
     local peer
     if not balancer.get_last_failure() then
         local var = ngx.var
-        local target, account, log = lookup(var.host)
-        if target then
-            var.hereabouts_account, var.hereabouts_log = account, log
+        local route = lookup(var.host)
+        if route then
+            var.hereabouts_account, var.hereabouts_log = route.account, route.log
+            peer = route.peer
         end
-        peer = socket_of(target)
         if peer then
             balancer.set_more_tries(1)
         end
@@ -98,14 +115,15 @@ function M.hold()
     local host = ngx.var.host
     local deadline = ngx.now() + settings.hold_seconds
     repeat
-        local target = lookup(host)
-        if not target then
+        local route = lookup(host)
+        if not route then
             return show(404, "nothing")
-        elseif target == "disabled" then
+        elseif route.target == "disabled" then
             return show(503, "disabled")
         end
         local answer = ask(host, math.max(0.1, deadline - ngx.now()))
-        local peer = socket_of(lookup(host))
+        route = lookup(host)
+        local peer = route and route.peer
         if answer == "go" and peer and listens(peer) then
             ngx.ctx.peer = peer
             return

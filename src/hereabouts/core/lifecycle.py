@@ -246,6 +246,20 @@ def idled(seen: Seen, instance_id: str, *, idle: bool) -> Seen:
     return replace(seen, instances=instances)
 
 
+def adopted(noted: Instance, now: float, *, routed: bool) -> Instance:
+    """An instance as the next supervisor takes it over, from what the last one ``noted`` of it.
+
+    Where visitors are led counts for more than what was noted. A KILL that was noted may not have been sent,
+    if the supervisor was killed just then: it is planned again.
+    """
+    since = min(noted.since, now)  # of an earlier boot, where the note outlived it
+    if routed:
+        return replace(noted, phase=Phase.SERVING, since=since)
+    if noted.phase is Phase.SERVING:  # was replaced by a newer one, or never got its route
+        return replace(noted, phase=Phase.DRAINING, since=now)
+    return replace(noted, phase=Phase.TERMINATING if noted.phase is Phase.KILLING else noted.phase, since=since)
+
+
 def published(seen: Seen, instance_id: str, now: float) -> Seen:
     """The website after visitors were led to this instance: one failure less to remember."""
     seen = moved(seen, instance_id, Phase.SERVING, now)

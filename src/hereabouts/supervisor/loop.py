@@ -19,7 +19,7 @@ from typing import TypeVar
 from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.core import lifecycle
-from hereabouts.core.lifecycle import Lead, Phase, Seen
+from hereabouts.core.lifecycle import Instance, Lead, Seen
 from hereabouts.core.store import Store
 from hereabouts.core.webapp import Observation, Website
 from hereabouts.sandbox import console, homes, runtime
@@ -34,6 +34,9 @@ _TICK_SECONDS = 5.0
 _ROTATE_SECONDS = 1.0
 _LONGEST_HOLD_SECONDS = 3600.0
 _PR_SET_CHILD_SUBREAPER = 36
+
+_LEADS = {"": Lead.NOWHERE, Lead.WAIT.value: Lead.WAIT, Lead.DISABLED.value: Lead.DISABLED}
+"""What a route that leads to no socket says."""
 
 _T = TypeVar("_T")
 
@@ -144,21 +147,18 @@ class Supervisor:
         if keeper is None:
             website = wanted.get(record.website_id, sandbox.website)
             past = observed.get(record.website_id)
-            seen = Seen(lead=Lead.WAIT, served_once=True)
+            seen = Seen(lead=_LEADS.get(table.get(record.domain, ""), Lead.WAIT), served_once=True)
             if past and past.failed:
                 reason = (past.detail or "").removeprefix(lifecycle.RELOAD_FAILED)
                 seen = replace(seen, failed=past.failed, failure=reason, failures=1)
             keeper = self._keepers[record.website_id] = Keeper(self._means, website, seen, past)
         target = table.get(record.domain, "")
-        now = time.monotonic()
-        since = min(record.since, now)  # of an earlier boot, where the directory outlived it
-        if target.split(".")[0] == sandbox.name:  # led to, whatever was written down before a kill
+        routed = target.split(".")[0] == sandbox.name
+        if routed:
             sandbox.published = target
-            keeper.adopt(sandbox, Phase.SERVING, since, lead=sandbox.name)
-        elif record.phase is Phase.SERVING:  # was replaced by a newer one, or never got its route
-            keeper.adopt(sandbox, Phase.DRAINING, now)
-        else:
-            keeper.adopt(sandbox, record.phase, since)
+        noted = Instance(sandbox.name, record.generation, record.phase, record.since)
+        instance = lifecycle.adopted(noted, time.monotonic(), routed=routed)
+        keeper.adopt(sandbox, instance.phase, instance.since, lead=sandbox.name if routed else None)
 
     def _sweep(self, found: list[Sandboxed], wanted: dict[int, Website], table: dict[str, str]) -> None:
         """Remove routes that nobody wants and sockets whose instance is gone."""

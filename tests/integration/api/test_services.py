@@ -101,11 +101,12 @@ def test_nobodys_token(services: ModuleType, token: str) -> None:
 def test_removing_an_account_takes_its_websites(services: ModuleType) -> None:
     account = services.create_account("testann", None)
     website = services.create_website(account, "testann.example.org", "true")
+    stale = services.find_account("testann")
     services.remove_account(account)
     with pytest.raises(NoSuchWebsite):
         services.latest(website)
     with pytest.raises(NoSuchAccount):
-        services.create_website(account, "testann.example.org", "true")
+        services.create_website(stale, "testann.example.org", "true")
 
 
 def test_generations(services: ModuleType, alice: Caller) -> None:

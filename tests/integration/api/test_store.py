@@ -97,12 +97,13 @@ def test_recording_leaves_what_is_wanted_alone(store: Store, alice: Caller, serv
     assert stale and found and found.generation == stale.generation + 1
 
 
-def test_it_works_again_after_the_database_was_locked(store: Store, alice: Caller, config: Config) -> None:
+def test_it_works_again_after_the_database_was_locked(
+    store: Store, alice: Caller, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from django.db import OperationalError, connection
 
     number = alice.create()["id"]
-    connection.ensure_connection()
-    connection.connection.execute("PRAGMA busy_timeout = 50")
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.05)
     blocker = sqlite3.connect(config.sqlite_file, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     with pytest.raises(OperationalError, match="locked"):
@@ -115,11 +116,9 @@ def test_it_works_again_after_the_database_was_locked(store: Store, alice: Calle
 
 
 def test_it_works_again_after_its_connection_broke(store: Store, alice: Caller) -> None:
-    from django.db import ProgrammingError, connection
+    from django.db import connection
 
     alice.create()
     connection.ensure_connection()
     connection.connection.close()
-    with pytest.raises(ProgrammingError):
-        store.websites()
     assert len(store.websites()) == 1

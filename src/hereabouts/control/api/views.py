@@ -158,7 +158,10 @@ class WebsiteReload(WebsitesView):
             return _reload_error("reload_failed", (seen.detail or "").removeprefix(RELOAD_FAILED))
         if settled is None:
             return _reload_error("reload_pending", shapes.UNATTENDED)
-        return _reload_error("reload_pending", (seen and seen.detail) or "The new process is still starting.")
+        return _reload_error(
+            "reload_pending",
+            (seen and seen.detail) or "The new process is still starting; until it serves, the old one does.",
+        )
 
 
 def _reload_error(kind: str, message: str) -> Response:
