@@ -16,7 +16,6 @@ from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.errors import HereaboutsError
 
-
 _OPEN_SECONDS = 10.0
 
 

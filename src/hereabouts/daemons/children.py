@@ -19,6 +19,7 @@ from hereabouts.daemons import processes
 from hereabouts.daemons.processes import Process
 
 _STABLE_SECONDS = 10.0
+_EAGER = 3
 _LONGEST_PAUSE = 30.0
 _SHOWN_LINES = 5
 
@@ -30,7 +31,7 @@ class Recipe:
     ``replace_signal`` ends one that an `up` that was killed has left behind. ``has_workers`` tells of processes
     that outlive their dead leader; once ``may_start`` says so they are no longer in the way of a new one.
     ``patience`` is the time in seconds to wait after ``stop_signal`` before KILL. With ``renew_signal`` one left
-    behind is not ended but kept, and told to read its configuration anew.
+    behind is not ended but kept, and told to read its configuration anew where that ``is_outdated``.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Recipe:
     patience: float
     has_workers: bool = False
     renew_signal: signal.Signals | None = None
+    is_outdated: Callable[[], bool] = field(default=lambda: True)
     may_start: Callable[[], bool] = field(default=lambda: True)
     before_start: Callable[[], object] = field(default=lambda: None)
 
@@ -63,7 +65,7 @@ class Child(threading.Thread):
     def keep(self, old: Process) -> None:
         """Watch over a process that another `up` has started, instead of starting one. Call before ``start``."""
         self.process = self._kept = old
-        if self.recipe.renew_signal:
+        if self.recipe.renew_signal and self.recipe.is_outdated():
             processes.send(old, self.recipe.renew_signal)
 
     def run(self) -> None:
@@ -135,8 +137,8 @@ class Child(threading.Thread):
 
 
 def pause_seconds(failures: int) -> float:
-    """Seconds before the next start: none after the first failure, then growing, 30 s at most."""
-    return 0.0 if failures <= 1 else min(0.25 * 2.0 ** min(failures, 20), _LONGEST_PAUSE)
+    """Seconds before the next start: none after the first failures, then growing, 30 s at most."""
+    return 0.0 if failures <= _EAGER else min(0.25 * 2.0 ** min(failures - _EAGER, 20), _LONGEST_PAUSE)
 
 
 def _ending(code: int) -> str:

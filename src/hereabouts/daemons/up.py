@@ -253,6 +253,8 @@ def platform_log(config: Config, name: str) -> Path:
 
 
 def _recipes(config: Config, nginx: list[str], environ: Mapping[str, str]) -> list[Recipe]:
+    from hereabouts.daemons import ingress
+
     python = [sys.executable, "-m", "hereabouts.daemons"]
     logs = {name: platform_log(config, name) for name in ("supervisor", "control", "nginx")}
     for log in logs.values():
@@ -270,8 +272,9 @@ def _recipes(config: Config, nginx: list[str], environ: Mapping[str, str]) -> li
         Recipe(
             name="nginx", argv=nginx, environ=environ, log=logs["nginx"], stop_signal=signal.SIGTERM,
             replace_signal=signal.SIGKILL, patience=5, has_workers=True, renew_signal=signal.SIGHUP,
+            is_outdated=lambda: ingress.is_outdated(config),
             may_start=lambda: checks.ports_free(config),
-            before_start=lambda: config.hold_socket.unlink(missing_ok=True),
+            before_start=lambda: ingress.before_start(config),
         ),
     ]  # fmt: skip
 

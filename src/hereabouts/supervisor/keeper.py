@@ -37,6 +37,8 @@ from hereabouts.supervisor.watch import Accepted, Elsewhere, Event, Exited, Idle
 
 _SPARE_BYTES = 64 << 20
 """Memory that a reload leaves free on the machine."""
+_HOPELESS_FAILURES = 2
+"""After so many failures in a row visitors are told so, instead of being held until the next try."""
 _DEAF_SECONDS = 1.0
 """A server that takes no connections for so long after it did, while its process goes on, is replaced."""
 
@@ -166,7 +168,7 @@ class Keeper:
         if self.wanted is None or not self.wanted.enabled:
             return True
         starting = any(i.phase in (Phase.STARTING, Phase.READY) for i in self.seen.instances)
-        return not starting and self.seen.failures >= self._limits.crash_limit
+        return not starting and self.seen.failures >= min(_HOPELESS_FAILURES, self._limits.crash_limit)
 
     async def _wait_for(self, answered: Callable[[], bool], seconds: float) -> bool:
         self._waiting += 1

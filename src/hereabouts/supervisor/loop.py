@@ -46,8 +46,12 @@ log = logging.getLogger("hereabouts.supervisor")
 class Supervisor:
     """Keeps every website as the database wants it. The tick is the guarantee, a poke saves waiting."""
 
-    def __init__(self, config: Config, store: Store, prepare: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: Config, store: Store, prepare: Callable[[str], None], forget: Callable[[str], None]
+    ) -> None:
+        """``prepare`` sees to a domain's certificate, ``forget`` removes it."""
         self.config = config
+        self._forget = forget
         self._store = store
         self._database = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._means = Means(
@@ -219,6 +223,7 @@ class Supervisor:
         if self._hosts.get(keeper.website.domain, website_id) == website_id:  # nobody took the name since
             self._hosts.pop(keeper.website.domain, None)
             await asyncio.to_thread(logs.remove, self.config, keeper.website)
+            await asyncio.to_thread(self._forget, keeper.website.domain)
 
     async def _poke(self, website_id: int) -> Keeper | None:
         """Look again at one website."""
