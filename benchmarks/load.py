@@ -44,8 +44,8 @@ class Load:
     def __init__(self, port: int, host: str, *, clients: int, seconds: float, mixed: bool = False) -> None:
         self._process = subprocess.Popen(
             [
-                program("wrk"), "-t1", f"-c{clients}", f"-d{round(min(seconds, _LONGEST_SECONDS))}s", "--timeout", "30s",
-                "-H", f"Host: {host}", "-s", str(_SCRIPT), f"http://127.0.0.1:{port}/",
+                program("wrk"), "-t1", f"-c{clients}", f"-d{round(min(seconds, _LONGEST_SECONDS))}s",
+                "--timeout", "30s", "-H", f"Host: {host}", "-s", str(_SCRIPT), f"http://127.0.0.1:{port}/",
                 "--", *(["mixed"] if mixed else []),
             ],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,

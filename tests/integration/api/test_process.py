@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hereabouts.config import Config
-from tests.integration.api.conftest import serving, visitor
+from tests.integration.api.conftest import Caller, serving, visitor
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to drop")
 
@@ -57,6 +57,25 @@ def test_killed_it_comes_back(apart: Config) -> None:
     assert apart.control_socket.exists()  # what it left is no hindrance
     with serving(apart), visitor(apart) as client:
         assert client.get("/").status_code == 200
+
+
+def test_what_callers_do_wrong_is_not_in_its_log(
+    apart: Config, alice: Caller, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serving(apart), visitor(apart) as client:
+        hasty = dataclasses.replace(alice, client=client)
+        hasty.create()
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        codes = [
+            client.get("/", headers={"Host": "evil.test"}).status_code,
+            client.get("/nothing").status_code,
+            client.get("/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui.css").status_code,
+            hasty.call("POST", content=b"{", headers={"Content-Type": "application/json"}).status_code,
+            hasty.call("POST", content=b"a&" * 5000, headers=form).status_code,
+            hasty.call("POST", "alice.example.org/reload/").status_code,
+        ]
+    assert codes == [400, 404, 200, 400, 400, 502]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

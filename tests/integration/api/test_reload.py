@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from tests.integration.api.conftest import Caller, Supervisor, see
 
 RELOAD = "alice.example.org/reload/"
@@ -48,12 +50,31 @@ def test_why_the_new_process_does_not_come_up(alice: Caller, supervisor: Supervi
     assert (answer.status_code, answer.json()) == (502, error("reload_failed", "Exit code 1."))
 
 
-def test_a_process_that_is_still_starting(alice: Caller, supervisor: Supervisor) -> None:
-    see(alice.create()["id"], serving=1)
+@pytest.mark.parametrize(
+    ("status", "serving", "detail", "message"),
+    [
+        ("running", 1, None, "The new process is still starting. Until it serves, the old one does."),
+        (
+            "running", 1, "The last reload failed: Exit code 1.",
+            "The new process is still starting. Until it serves, the old one does.",
+        ),
+        ("restarting", 0, None, "The new process is still starting."),
+        ("starting", 0, "It listens on port 8000.", "It listens on port 8000."),
+    ],
+)  # fmt: skip
+def test_a_process_that_is_still_starting(
+    alice: Caller, supervisor: Supervisor, status: str, serving: int, detail: str | None, message: str
+) -> None:
+    see(alice.create()["id"], status, serving=serving, detail=detail)
     supervisor.settle = lambda website, generation, seconds: "waiting"
     answer = alice.call("POST", RELOAD)
-    assert (answer.status_code, answer.json()["error_type"]) == (502, "reload_pending")
-    assert answer.json()["error_message"] == "The new process is still starting; until it serves, the old one does."
+    assert (answer.status_code, answer.json()) == (502, error("reload_pending", message))
+
+
+def test_what_serves_is_ok_however_late_it_was_noticed(alice: Caller, supervisor: Supervisor) -> None:
+    alice.create()
+    supervisor.settle = lambda website, generation, seconds: see(website, serving=generation) or "waiting"
+    assert alice.call("POST", RELOAD).json() == {"status": "OK"}
 
 
 def test_no_supervisor(alice: Caller) -> None:

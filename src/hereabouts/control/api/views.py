@@ -20,7 +20,7 @@ from hereabouts.control.api import schema
 from hereabouts.control.api import serializers as shapes
 from hereabouts.control.api.permissions import OwnUrl
 from hereabouts.control.api.throttling import PerMinute, Strangers
-from hereabouts.control.models import Account, Website
+from hereabouts.control.models import Account, Observation, Website
 from hereabouts.core.lifecycle import RELOAD_FAILED
 from hereabouts.errors import PlatformNotRunning
 
@@ -150,18 +150,18 @@ class WebsiteReload(WebsitesView):
         website = self.website()
         generation = services.reload_website(website)
         settled = _settle(website.pk, generation)
-        latest = services.latest(website)
-        seen = getattr(latest, "observation", None)
-        if settled and seen and seen.serving >= generation:
+        seen: Observation | None = getattr(services.latest(website), "observation", None)
+        if seen and seen.serving >= generation:
             return Response({"status": "OK"})
-        if settled and seen and seen.failed >= generation:
-            return _reload_error("reload_failed", (seen.detail or "").removeprefix(RELOAD_FAILED))
+        detail = (seen and seen.detail) or ""
+        if seen and seen.failed >= generation:
+            return _reload_error("reload_failed", detail.removeprefix(RELOAD_FAILED))
         if settled is None:
             return _reload_error("reload_pending", shapes.UNATTENDED)
-        return _reload_error(
-            "reload_pending",
-            (seen and seen.detail) or "The new process is still starting; until it serves, the old one does.",
-        )
+        if not detail or detail.startswith(RELOAD_FAILED):  # that was an earlier reload
+            old = " Until it serves, the old one does." if seen and seen.serving else ""
+            detail = f"The new process is still starting.{old}"
+        return _reload_error("reload_pending", detail)
 
 
 def _reload_error(kind: str, message: str) -> Response:
