@@ -278,7 +278,7 @@ def _parse(name: str, shown: str, found: object, source: str) -> object:
             name=shown,
             source=source,
             problem=f"{found!r} is out of range.",
-            remedy=f"Give a number from {low:,.10g} to {high:,.10g}.",
+            remedy=f"Give a number from {low:.10g} to {high:.10g}.",
         )
     return value
 

@@ -186,12 +186,12 @@ def create_website(account: Account, domain_name: str, webapp: Mapping[str, Any]
     return websites().get(pk=wanted.pk)
 
 
-def change_website(website: Website, webapp: Mapping[str, Any], *, enabled: bool | None = None) -> int:
+def change_website(website: Website, webapp: Mapping[str, Any] | None = None, *, enabled: bool | None = None) -> int:
     """Enable, disable or give other settings; what is so already is left alone. Returns the generation.
 
     Enabling and another command need a new process, hence a new generation.
     """
-    changed = _assign(website, webapp)
+    changed = _assign(website, webapp or {})
     same = Website.objects.filter(pk=website.pk)
     with transaction.atomic():
         if "command" in changed:

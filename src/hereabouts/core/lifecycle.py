@@ -302,12 +302,19 @@ def status(wanted: Website, seen: Seen, limits: Limits) -> tuple[Status, str | N
     if not wanted.enabled:
         return Status.DISABLED, None
     if any(i.phase is Phase.SERVING and i.id == seen.lead for i in seen.instances):
-        return Status.RUNNING, seen.trouble or (f"{RELOAD_FAILED}{seen.failure}" if seen.failed else None)
+        return Status.RUNNING, seen.trouble or _of_reload(seen)
     if seen.failed and seen.failed >= wanted.generation:
         if seen.failures >= limits.crash_limit:
             return Status.CRASHED, seen.failure
         return Status.RESTARTING, seen.failure
     return Status.RESTARTING if seen.served_once else Status.STARTING, seen.hint
+
+
+def _of_reload(seen: Seen) -> str | None:
+    """What is to be said of a reload that failed or does not come along, while the old process serves."""
+    if seen.hint:
+        return f"The new process does not serve yet: {seen.hint}"
+    return f"{RELOAD_FAILED}{seen.failure}" if seen.failed else None
 
 
 def observation(wanted: Website, seen: Seen, since: float, limits: Limits) -> Observation:
