@@ -132,7 +132,8 @@ def remains(platform: Platform, website: dict[str, Any]) -> list[Path]:
     found = [config.routes / domain]
     for directory in (config.instances, config.sockets, config.published):
         found += directory.glob(f"{website['id']}-*")
-    found += (config.logs / website["user"]).glob(f"{domain}.*")
+    for log in website["logfiles"].values():
+        found += (config.logs / website["user"]).glob(f"{Path(log).name}*")
     found += Path("/sys/fs/cgroup").glob(f"*/hereabouts-{config.tag}/{website['id']}-*")
     found += Path("/sys/fs/cgroup").glob(f"hereabouts-{config.tag}/{website['id']}-*")
     return [path for path in found if path.is_symlink() or path.exists()]

@@ -200,6 +200,8 @@ class World(RuleBasedStateMachine):
         lead: Lead | str = Lead.WAIT if lost else self.route
         self.route = Lead.NOWHERE if self.wanted is None else lead
         self.seen = Seen(found, lead, served_once=True) if found else Seen()
+        if self.wanted is not None:  # it is planned for at once
+            self.queue.extend(lifecycle.plan(self.known, self.seen, self.now, LIMITS).actions)
 
     def apply(self, action: Action, *, killed: bool = False) -> None:
         """Do what the supervisor does; ``killed`` leaves out what it writes down or signals last."""

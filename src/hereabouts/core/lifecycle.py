@@ -215,18 +215,18 @@ def _gathers(routed: Instance, seen: Seen, now: float) -> bool:
 
 def _bring_down(seen: Seen, now: float, limits: Limits, actions: list[Action], times: list[float]) -> None:
     for instance in seen.instances:
-        age = now - instance.since
         if instance.phase is Phase.DRAINING:
-            grace = min(DRAIN_GRACE_SECONDS, limits.drain)
-            if age >= limits.drain or (instance.idle and age >= grace):
+            due = instance.since + (min(DRAIN_GRACE_SECONDS, limits.drain) if instance.idle else limits.drain)
+            if now >= due:
                 actions.append(Move(instance.id, Phase.TERMINATING))
             else:
-                times.append(instance.since + (grace if instance.idle else limits.drain))
+                times.append(due)
         elif instance.phase is Phase.TERMINATING:
-            if age >= limits.stop:
+            due = instance.since + limits.stop
+            if now >= due:
                 actions.append(Move(instance.id, Phase.KILLING))
             else:
-                times.append(instance.since + limits.stop)
+                times.append(due)
         elif instance.phase is Phase.ENDED:
             actions.append(Clear(instance.id))
 

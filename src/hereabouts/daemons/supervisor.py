@@ -23,6 +23,9 @@ def run(config: Config) -> None:
     import django
 
     django.setup()
+    from django.db import connections
+
+    connections.settings["default"]["CONN_MAX_AGE"] = None  # one thread, one connection, which keeps SQLite's log open
     from hereabouts.control.store import DjangoStore
 
     for path in (config.routes, config.instances, config.homes, config.logs):

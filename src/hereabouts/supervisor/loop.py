@@ -53,7 +53,9 @@ class Supervisor:
         self.config = config
         self._forget = forget
         self._store = store
-        self._database = ThreadPoolExecutor(1, thread_name_prefix="database")
+        self._database = ThreadPoolExecutor(  # as control: what SQLite makes beside its file must never be root's
+            1, "database", initializer=ctypes.CDLL(None).setfsuid, initargs=(config.control_uid,)
+        )
         self._means = Means(
             config=config,
             secret=config.secret_file.read_bytes(),
@@ -151,7 +153,10 @@ class Supervisor:
         if keeper is None:
             website = wanted.get(record.website_id, sandbox.website)
             past = observed.get(record.website_id)
-            seen = Seen(lead=_LEADS.get(table.get(record.domain, ""), Lead.WAIT), served_once=True)
+            lead = _LEADS.get(table.get(record.domain, ""), Lead.WAIT)
+            if record.website_id not in wanted:  # its name may be another website's by now, and so may the route
+                lead = Lead.NOWHERE
+            seen = Seen(lead=lead, served_once=True)
             if past and past.failed:
                 reason = (past.detail or "").removeprefix(lifecycle.RELOAD_FAILED)
                 seen = replace(seen, failed=past.failed, failure=reason, failures=1)
@@ -190,6 +195,7 @@ class Supervisor:
             return
         for website_id, keeper in list(self._keepers.items()):
             keeper.want(wanted.get(website_id))
+            self._start(website_id, keeper)
         for website in wanted.values():
             self._ensure(website)
         self._stalls.look(time.monotonic())
@@ -201,9 +207,12 @@ class Supervisor:
         if keeper is None:
             keeper = self._keepers[website.id] = Keeper(self._means, website)
         keeper.want(website)
-        if website.id not in self._tasks:
-            self._tasks[website.id] = asyncio.create_task(self._keep(website.id, keeper))
+        self._start(website.id, keeper)
         return keeper
+
+    def _start(self, website_id: int, keeper: Keeper) -> None:
+        if website_id not in self._tasks:
+            self._tasks[website_id] = asyncio.create_task(self._keep(website_id, keeper))
 
     async def _keep(self, website_id: int, keeper: Keeper) -> None:
         """Run a keeper to its end; a fault in it is written down and does not take others along."""
@@ -220,10 +229,14 @@ class Supervisor:
                 await asyncio.sleep(1)
         self._keepers.pop(website_id, None)
         self._tasks.pop(website_id, None)
-        if self._hosts.get(keeper.website.domain, website_id) == website_id:  # nobody took the name since
-            self._hosts.pop(keeper.website.domain, None)
-            await asyncio.to_thread(logs.remove, self.config, keeper.website)
-            await asyncio.to_thread(self._forget, keeper.website.domain)
+        website = keeper.website
+        heir = self._keepers.get(self._hosts.get(website.domain, website_id))  # who took the name since
+        if heir is None:
+            self._hosts.pop(website.domain, None)
+        if heir is None or logs.path(self.config, heir.website, "error") != logs.path(self.config, website, "error"):
+            await asyncio.to_thread(logs.remove, self.config, website)
+        if heir is None:
+            await asyncio.to_thread(self._forget, website.domain)
 
     async def _poke(self, website_id: int) -> Keeper | None:
         """Look again at one website."""
@@ -233,8 +246,7 @@ class Supervisor:
         keeper = self._keepers.get(website_id)
         if keeper:
             keeper.want(None)
-            if website_id not in self._tasks:
-                self._tasks[website_id] = asyncio.create_task(self._keep(website_id, keeper))
+            self._start(website_id, keeper)
         return keeper
 
     async def _rotate(self) -> None:

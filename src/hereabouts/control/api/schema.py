@@ -51,9 +51,16 @@ def _detail(description: str, text: str) -> OpenApiResponse:
     return OpenApiResponse(shapes.DetailOutput, description, [OpenApiExample(text, value={"detail": text})])
 
 
+_WORDS = shapes.Flag.TRUE_VALUES | shapes.Flag.FALSE_VALUES
 _DOMAIN = {"type": "string", "minLength": 1, "maxLength": 1000}
 _COMMAND = {"type": "string", "minLength": 1, "maxLength": 8192}
-_FLAG = {"type": "boolean"}
+_FLAG = {
+    "anyOf": [
+        {"type": "boolean"},
+        {"type": "integer", "enum": [0, 1]},
+        {"type": "string", "enum": sorted(word for word in _WORDS if isinstance(word, str))},
+    ]
+}
 
 
 def _bodies(shape: type[shapes.WebsiteInput | shapes.WebsiteChange], form: dict[str, Any]) -> dict[str, Any]:

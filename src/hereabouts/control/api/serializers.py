@@ -53,6 +53,12 @@ class WebappInput(serializers.Serializer[Any]):
     health_seconds = serializers.FloatField(required=False, help_text="How long it may take to do so: 30.")
 
 
+class WebappChange(serializers.Serializer[Any]):
+    """What may be changed of a website's process."""
+
+    command = Text(max_length=8192, required=False, help_text="Listens on the unix socket $DOMAIN_SOCKET.")
+
+
 class WebsiteInput(serializers.Serializer[Any]):
     """A website, as it is asked for. Further keys are passed over."""
 
