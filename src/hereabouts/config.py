@@ -259,7 +259,8 @@ def _parse(name: str, shown: str, found: object, source: str) -> object:
     field = next((field for field in FIELDS if field.name == name), None)
     if field is None:
         close = difflib.get_close_matches(name, [field.name for field in FIELDS], n=1)
-        remedy = f"Did you mean {close[0]}?" if close else "`hereabouts config` lists the settings."
+        meant = close[0] if close and shown == name else PREFIX + close[0].upper() if close else ""
+        remedy = f"Did you mean {meant}?" if meant else "`hereabouts config` lists the settings."
         raise SettingError(name=shown, source=source, problem="there is no such setting.", remedy=remedy)
     try:
         value = _PARSERS[str(field.type)](found)
@@ -277,7 +278,7 @@ def _parse(name: str, shown: str, found: object, source: str) -> object:
             name=shown,
             source=source,
             problem=f"{found!r} is out of range.",
-            remedy=f"Give a number from {low:g} to {high:g}.",
+            remedy=f"Give a number from {low:.10g} to {high:.10g}.",
         )
     return value
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.integration.sites import ANSWERS, BIN, PLAIN, newer, remains, site
-from tests.platform import Account, wait_for
+from tests.platform import Account, Platform, wait_for
 
 FASTAPI = """\
 from pathlib import Path
@@ -98,8 +100,17 @@ FORMS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def deleted(running: Platform) -> Iterator[list[dict[str, Any]]]:
+    """The websites that were deleted: of none is anything left in the end. (They end while the next is tried.)"""
+    websites: list[dict[str, Any]] = []
+    yield websites
+    for website in websites:
+        wait_for(lambda website=website: not remains(running, website), what=f"no {website['domain_name']}")
+
+
 @pytest.mark.parametrize("form", SERVERS + FORMS, ids=str)
-def test_it_is_created_visited_reloaded_and_deleted(alice: Account, form: Form) -> None:
+def test_it_is_created_visited_reloaded_and_deleted(alice: Account, deleted: list[dict[str, Any]], form: Form) -> None:
     platform, domain = alice.platform, f"{form.name}-alice.localhost"
     places = ("servers.py", "inner/servers.py")
     for place in places:
@@ -120,4 +131,4 @@ def test_it_is_created_visited_reloaded_and_deleted(alice: Account, form: Form) 
 
         alice.delete(domain)
         assert platform.visit(domain).status_code == 404
-        wait_for(lambda: not remains(platform, website), what="nothing is left of it")
+    deleted.append(website)

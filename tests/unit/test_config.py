@@ -124,7 +124,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, parts: list[str]) ->
 def test_a_wrong_variable_is_refused(tmp_path: Path) -> None:
     sentence = refusal(tmp_path, "http_port = 80", http_port="eighty")
     assert sentence.startswith("Setting HEREABOUTS_HTTP_PORT (from environment): 'eighty'")
-    assert "Did you mean rate_limit?" in refusal(tmp_path, rate_limits="5")
+    assert "Did you mean HEREABOUTS_RATE_LIMIT?" in refusal(tmp_path, rate_limits="5")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -57,6 +57,11 @@ def ensure_platform_certificate(config: Config) -> None:
     _ensure(config, certificate_file(config, config.host), (config.host, *names))
 
 
+def forget(config: Config, name: str) -> None:
+    """Remove the certificate and key of a name that nobody has any more."""
+    certificate_file(config, name).unlink(missing_ok=True)
+
+
 def certificate_file(config: Config, name: str) -> Path:
     """Where the certificate for ``name`` is; a name too long for a file's is replaced by its MD5 (ngx.md5)."""
     if len(name) > _MAX_FILE_NAME:

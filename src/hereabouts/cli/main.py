@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from hereabouts.cli import config, doctor, env, logs, shell, status, support, tokens, up, users
+from hereabouts.cli import config, doctor, env, install, logs, shell, status, support, tokens, up, users
 from hereabouts.errors import HereaboutsError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("status")(status.status)
 app.command("logs")(logs.logs)
 app.command("doctor")(doctor.doctor)
 app.command("config")(config.config)
+app.command("install")(install.install)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from hereabouts.errors import PlatformNotRunning
 
 if TYPE_CHECKING:
     from hereabouts.config import Config
+    from hereabouts.core.webapp import Observation, Website
 
 _NAMES = ("up", "nginx", "control", "supervisor")
 _STYLES = {
@@ -91,29 +92,38 @@ def _websites(settings: Config) -> list[dict[str, Any]]:
     rows = []
     for website in sorted(store.websites(), key=lambda website: (website.account.name, website.domain)):
         seen = observed.get(website.id)
-        state = seen.status.value if seen else "starting" if website.enabled else "disabled"
+        state = _state(website, seen, supervised=memory is not None)
         rows.append(
             {
                 "address": settings.site_url(website.domain),
                 "domain": website.domain,
                 "account": website.account.name,
                 "state": state,
-                "since": seen.since if seen else None,
+                "since": seen.since if seen and memory is not None else None,
                 "detail": seen.detail if seen else None,
-                "memory_bytes": memory.get(website.id),
+                "memory_bytes": (memory or {}).get(website.id),
             }
         )
     return rows
 
 
-def _memory(settings: Config) -> dict[int, int]:
-    """The memory of each website's sandboxes, in bytes; nothing where the supervisor does not answer."""
+def _state(website: Website, seen: Observation | None, *, supervised: bool) -> str:
+    """How a website is: as it was last seen, if anybody looks now."""
+    if not website.enabled:
+        return "disabled"
+    if not supervised:
+        return "stopped"
+    return seen.status.value if seen else "starting"
+
+
+def _memory(settings: Config) -> dict[int, int] | None:
+    """The memory of each website's sandboxes, in bytes; None where the supervisor does not answer."""
     from hereabouts import poke
 
     try:
         sandboxes = json.loads(poke.ask(settings.supervisor_socket, "status", seconds=5))["sandboxes"]
     except PlatformNotRunning:
-        return {}
+        return None
     total: dict[int, int] = {}
     for sandbox in sandboxes:
         total[sandbox["website"]] = total.get(sandbox["website"], 0) + (sandbox["memory_bytes"] or 0)

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from hereabouts.cli import support
 from hereabouts.config import PREFIX
@@ -22,13 +24,17 @@ if TYPE_CHECKING:
 _SHOWN = 72
 
 
-def up() -> None:
+def up(
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Replace an `up` that runs, as for an upgrade; websites go on.")
+    ] = False,
+) -> None:
     """Prepare this machine and run the platform in the foreground; Ctrl-C stops it all."""
     settings = support.settings()
     from hereabouts.daemons import up as daemon
 
     out = support.console()
-    daemon.run(settings, Terminal(out), lambda result: _announce(out, settings, result))
+    daemon.run(settings, Terminal(out), lambda result: _announce(out, settings, result), take_over=take_over)
 
 
 class Terminal:
@@ -64,7 +70,7 @@ def _escape(text: str) -> str:
 
 def _announce(out: Console, config: Config, result: Result) -> None:
     """Print the panel and, alone on a line, where the platform is."""
-    rows = [("Dashboard and API", config.site_url(config.host))]
+    rows = [("Platform and API", config.site_url(config.host))]
     rows.append(("API reference", config.site_url(config.host) + "api/docs/"))
     if result.password:
         rows.append(("Operator (shown once)", f"user operator, password {result.password}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from django.db.migrations.executor import MigrationExecutor
 from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.errors import HereaboutsError
+
+_OPEN_SECONDS = 10.0
 
 
 class DatabaseNewer(HereaboutsError):
@@ -45,6 +48,28 @@ def prepare(config: Config) -> None:
     if pending:
         _migrate(config, where)
     _own(config)
+
+
+def hold_open(config: Config) -> sqlite3.Connection | None:
+    """A connection for a process to keep for its life; None for a database that is not SQLite's.
+
+    The last connection to close removes SQLite's ``-wal`` and ``-shm`` files, and the next to open makes them anew,
+    root's for a moment when root is the one. While control keeps one open that does not happen.
+    """
+    if config.database:
+        return None
+    deadline = time.monotonic() + _OPEN_SECONDS
+    while True:
+        kept = sqlite3.connect(config.sqlite_file, timeout=_OPEN_SECONDS)
+        try:
+            kept.execute("PRAGMA journal_mode=WAL").fetchone()
+            kept.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            return kept
+        except sqlite3.OperationalError:
+            kept.close()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _migrate(config: Config, where: object) -> None:

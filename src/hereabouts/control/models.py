@@ -34,6 +34,10 @@ class Website(models.Model):
     command = models.TextField()
     enabled = models.BooleanField(default=True)
     generation = models.PositiveBigIntegerField(default=1)
+    stop_first = models.BooleanField(default=False)
+    health_path = models.CharField(max_length=1000, default="", blank=True)
+    health_status = models.PositiveSmallIntegerField(default=200)
+    health_seconds = models.FloatField(default=30.0)
     created_at = models.DateTimeField(auto_now_add=True)
 
     @property
@@ -43,8 +47,16 @@ class Website(models.Model):
 
     def value(self) -> webapp.Website:
         """The website as the core knows it."""
-        account = self.account.value()
-        return webapp.Website(self.pk, self.domain_name, account, self.command, self.enabled, self.generation)
+        return webapp.Website(
+            id=self.pk,
+            domain=self.domain_name,
+            account=self.account.value(),
+            command=self.command,
+            enabled=self.enabled,
+            generation=self.generation,
+            stop_first=self.stop_first,
+            health=webapp.parse_health(self.health_path, self.health_status, self.health_seconds),
+        )
 
 
 class Domain(models.Model):

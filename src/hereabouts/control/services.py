@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
@@ -16,7 +18,13 @@ from django.utils import timezone
 from hereabouts.config import Config
 from hereabouts.control.models import Account, Domain, Website
 from hereabouts.core.domains import check_ownership, parse_domain
-from hereabouts.core.webapp import parse_account_name, parse_command, sandbox_token, sandbox_token_uid
+from hereabouts.core.webapp import (
+    parse_account_name,
+    parse_command,
+    parse_health,
+    sandbox_token,
+    sandbox_token_uid,
+)
 from hereabouts.errors import (
     AccountExists,
     DomainTaken,
@@ -26,6 +34,8 @@ from hereabouts.errors import (
     NoSuchWebsite,
     WebsiteDisabled,
 )
+
+_WEBAPP_SETTINGS = ("command", "stop_first", "health_path", "health_status", "health_seconds")
 
 
 def _config() -> Config:
@@ -155,38 +165,54 @@ def latest(website: Website) -> Website:
     return found
 
 
-def create_website(account: Account, domain_name: str, command: str, *, enabled: bool = True) -> Website:
-    """A new website. Raises InvalidInput, DomainTaken, or NoSuchAccount when the account is being removed."""
+def create_website(account: Account, domain_name: str, webapp: Mapping[str, Any], *, enabled: bool = True) -> Website:
+    """A new website; ``webapp`` holds its command and, where wanted, its other settings.
+
+    Raises InvalidInput, DomainTaken, or NoSuchAccount when the account is being removed.
+    """
     config = _config()
     name = parse_domain(domain_name)
     check_ownership(name, account.username, config.domain, config.platform_hosts)
-    command = parse_command(command)
+    wanted = Website(account=account, enabled=enabled)
+    _assign(wanted, webapp)
     try:
         with transaction.atomic():
-            website = Website.objects.create(account=account, command=command, enabled=enabled)
-            Domain.objects.create(name=name, website=website, is_main=True)
+            wanted.save(force_insert=True)
+            Domain.objects.create(name=name, website=wanted, is_main=True)
     except IntegrityError:
         if Domain.objects.filter(name=name).exists():
             raise DomainTaken(domain=name) from None
         raise NoSuchAccount(name=account.username) from None  # removed meanwhile
-    return websites().get(pk=website.pk)
+    return websites().get(pk=wanted.pk)
 
 
-def change_website(website: Website, *, enabled: bool | None = None, command: str | None = None) -> int:
-    """Enable, disable or give another command; what is so already is left alone. Returns the generation.
+def change_website(website: Website, webapp: Mapping[str, Any] | None = None, *, enabled: bool | None = None) -> int:
+    """Enable, disable or give other settings; what is so already is left alone. Returns the generation.
 
     Enabling and another command need a new process, hence a new generation.
     """
-    command = None if command is None else parse_command(command)
+    changed = _assign(website, webapp or {})
     same = Website.objects.filter(pk=website.pk)
     with transaction.atomic():
-        if command is not None:
-            same.exclude(command=command).update(command=command, generation=F("generation") + 1)
+        if "command" in changed:
+            same.exclude(command=website.command).update(generation=F("generation") + 1)
+        if changed:
+            same.update(**{name: getattr(website, name) for name in changed})
         if enabled is True:
             same.filter(enabled=False).update(enabled=True, generation=F("generation") + 1)
         elif enabled is False:
             same.update(enabled=False)
         return _generation(website)
+
+
+def _assign(website: Website, webapp: Mapping[str, Any]) -> list[str]:
+    """Set the webapp's settings on the row, unsaved; returns the names of those given. Raises InvalidInput."""
+    given = [name for name in _WEBAPP_SETTINGS if name in webapp]
+    for name in given:
+        setattr(website, name, webapp[name])
+    website.command = parse_command(website.command)
+    parse_health(website.health_path, website.health_status, website.health_seconds)
+    return given
 
 
 def reload_website(website: Website) -> int:

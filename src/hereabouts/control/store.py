@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import IntegrityError, close_old_connections, connection
+from django.db.models import F, QuerySet
 
 from hereabouts.control.models import Domain
 from hereabouts.control.models import Observation as ObservationRow
-from hereabouts.core.webapp import Account, Observation, Website
+from hereabouts.core.webapp import Account, Observation, Website, parse_health
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-_COLUMNS = (
-    "website_id", "name", "website__account__username", "website__account__uid", "website__account__token_epoch",
-    "website__command", "website__enabled", "website__generation",
-)  # fmt: skip
 
 
 def _fresh(call: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -44,13 +40,12 @@ class DjangoStore:
     @_fresh
     def websites(self) -> list[Website]:
         """Every website, in one query."""
-        rows = Domain.objects.filter(is_main=True).values_list(*_COLUMNS)
-        return [_website(row) for row in rows.iterator(chunk_size=1000)]
+        return [_website(row) for row in _rows().iterator(chunk_size=1000)]
 
     @_fresh
     def website(self, website_id: int) -> Website | None:
         """One website, or None."""
-        row = Domain.objects.filter(is_main=True, website_id=website_id).values_list(*_COLUMNS).first()
+        row = _rows().filter(website_id=website_id).first()
         return _website(row) if row else None
 
     @_fresh
@@ -78,6 +73,32 @@ class DjangoStore:
             return
 
 
-def _website(row: tuple[int, str, str, int, int, str, bool, int]) -> Website:
-    pk, domain, username, uid, epoch, command, enabled, generation = row
-    return Website(pk, domain, Account(username, uid, epoch), command, enabled, generation)
+def _rows() -> QuerySet[Domain, Any]:
+    """One row a website, without the cost of model instances: this is read every few seconds."""
+    return Domain.objects.filter(is_main=True).values(
+        "website_id",
+        "name",
+        username=F("website__account__username"),
+        uid=F("website__account__uid"),
+        token_epoch=F("website__account__token_epoch"),
+        command=F("website__command"),
+        enabled=F("website__enabled"),
+        generation=F("website__generation"),
+        stop_first=F("website__stop_first"),
+        health_path=F("website__health_path"),
+        health_status=F("website__health_status"),
+        health_seconds=F("website__health_seconds"),
+    )
+
+
+def _website(row: Mapping[str, Any]) -> Website:
+    return Website(
+        id=row["website_id"],
+        domain=row["name"],
+        account=Account(row["username"], row["uid"], row["token_epoch"]),
+        command=row["command"],
+        enabled=row["enabled"],
+        generation=row["generation"],
+        stop_first=row["stop_first"],
+        health=parse_health(row["health_path"], row["health_status"], row["health_seconds"]),
+    )

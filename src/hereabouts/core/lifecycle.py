@@ -17,6 +17,8 @@ STABLE_SECONDS = 30.0
 """An instance that served this long was well: its end starts a new count of failures."""
 SUPERSEDE_SECONDS = 5.0
 """A start this old gives way when a newer generation is wanted; a younger one is let finish."""
+COALESCE_SECONDS = 0.3
+"""Reloads that come while one is being carried out are gathered until none has come for so long."""
 DRAIN_GRACE_SECONDS = 0.5
 """Time in which a request that chose the old instance just before the change reaches it."""
 
@@ -70,6 +72,10 @@ class Seen:
     failed: int = 0
     failure: str | None = None
     served_once: bool = False
+    changed_at: float = 0.0
+    """When what is wanted last changed."""
+    trouble: str | None = None
+    """What is wrong with the instance that serves, although it runs."""
     hint: str | None = None
     """What is wrong with the instance that is starting, as far as can be told before its time is up."""
 
@@ -192,7 +198,19 @@ def _raise_up(
         if now < seen.retry_at:
             times.append(seen.retry_at)
             return
-    actions.append(Start(wanted.generation))
+    if routed and _gathers(routed[0], seen, now):
+        times.append(seen.changed_at + COALESCE_SECONDS)
+    elif wanted.stop_first and any(i.phase is not Phase.ENDED for i in seen.instances):
+        if routed:
+            actions.append(Route(Lead.WAIT))
+            actions.append(Move(routed[0].id, Phase.DRAINING))
+    else:
+        actions.append(Start(wanted.generation))
+
+
+def _gathers(routed: Instance, seen: Seen, now: float) -> bool:
+    """Whether a reload was just carried out and more may be on their way: then one start serves them all."""
+    return now < routed.since + 1.0 and now < seen.changed_at + COALESCE_SECONDS
 
 
 def _bring_down(seen: Seen, now: float, limits: Limits, actions: list[Action], times: list[float]) -> None:
@@ -222,6 +240,12 @@ def moved(seen: Seen, instance_id: str, phase: Phase, now: float) -> Seen:
     return replace(seen, instances=instances)
 
 
+def idled(seen: Seen, instance_id: str, *, idle: bool) -> Seen:
+    """The website with one instance known to hold connections or not."""
+    instances = tuple(replace(i, idle=idle) if i.id == instance_id else i for i in seen.instances)
+    return replace(seen, instances=instances)
+
+
 def adopted(noted: Instance, now: float, *, routed: bool) -> Instance:
     """An instance as the next supervisor takes it over, from what the last one ``noted`` of it.
 
@@ -246,6 +270,7 @@ def published(seen: Seen, instance_id: str, now: float) -> Seen:
     return replace(
         seen,
         lead=instance_id,
+        trouble=None,
         served_once=True,
         failed=0 if forget else seen.failed,
         failure=None if forget else seen.failure,
@@ -277,12 +302,19 @@ def status(wanted: Website, seen: Seen, limits: Limits) -> tuple[Status, str | N
     if not wanted.enabled:
         return Status.DISABLED, None
     if any(i.phase is Phase.SERVING and i.id == seen.lead for i in seen.instances):
-        return Status.RUNNING, None if seen.failed == 0 else f"{RELOAD_FAILED}{seen.failure}"
+        return Status.RUNNING, seen.trouble or _of_reload(seen)
     if seen.failed and seen.failed >= wanted.generation:
         if seen.failures >= limits.crash_limit:
             return Status.CRASHED, seen.failure
         return Status.RESTARTING, seen.failure
     return Status.RESTARTING if seen.served_once else Status.STARTING, seen.hint
+
+
+def _of_reload(seen: Seen) -> str | None:
+    """What is to be said of a reload that failed or does not come along, while the old process serves."""
+    if seen.hint:
+        return f"The new process does not serve yet: {seen.hint}"
+    return f"{RELOAD_FAILED}{seen.failure}" if seen.failed else None
 
 
 def observation(wanted: Website, seen: Seen, since: float, limits: Limits) -> Observation:

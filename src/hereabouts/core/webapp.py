@@ -45,8 +45,20 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """A request that must be answered with ``status`` within ``seconds`` before visitors are led to a new process."""
+
+    path: str
+    status: int = 200
+    seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Website:
-    """What is wanted of one website. ``generation`` grows with every change that needs a new process."""
+    """What is wanted of one website. ``generation`` grows with every change that needs a new process.
+
+    With ``stop_first`` the old process ends before the new one starts, for sites that can't run twice.
+    """
 
     id: int
     domain: str
@@ -54,6 +66,8 @@ class Website:
     command: str
     enabled: bool
     generation: int
+    stop_first: bool = False
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +112,23 @@ def parse_command(text: str) -> str:
     except UnicodeEncodeError:
         raise InvalidInput("command", "The command holds characters that are not valid Unicode.") from None
     return command
+
+
+def parse_health(path: str, status: int, seconds: float) -> Health | None:
+    """The health check; None for an empty path. Raises InvalidInput naming the field."""
+    if not path:
+        return None
+    if not path.startswith("/") or not path.isascii() or any(mark <= " " or mark == "\x7f" for mark in path):
+        raise InvalidInput(
+            "health_path", "Give a path such as /health, without spaces; other characters encoded as %XX."
+        )
+    if len(path) > 1000:
+        raise InvalidInput("health_path", "Ensure this path has no more than 1000 characters.")
+    if not 100 <= status <= 599:
+        raise InvalidInput("health_status", "Give an HTTP status from 100 to 599.")
+    if not 1 <= seconds <= 600:
+        raise InvalidInput("health_seconds", "Give a number of seconds from 1 to 600.")
+    return Health(path, status, seconds)
 
 
 def socket_path(website: Website) -> str:

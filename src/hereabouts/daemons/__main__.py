@@ -21,6 +21,14 @@ def main(name: str) -> int:
             from hereabouts.daemons import supervisor
 
             supervisor.run(settings)
+        elif name == "nginx":
+            from hereabouts.daemons import ingress
+
+            ingress.run(settings)
+        elif name == "machine":
+            from hereabouts.daemons import up
+
+            up.prepare_machine(settings)
         else:
             from hereabouts.daemons import first_run
 

@@ -58,6 +58,7 @@ def everything(config: Config, ours: frozenset[int] = frozenset()) -> Iterator[C
     yield nginx_lua(config)
     yield oci_runtime(config)
     yield packet_filter(config)
+    yield call_filter(config)
     yield cgroups(config)
     yield users(config)
     yield data_directory(config)
@@ -132,6 +133,18 @@ def packet_filter(config: Config) -> Check:
             "Run a kernel with nf_tables; in a container, give it the capability NET_ADMIN.",
         )  # fmt: skip
     return found
+
+
+def call_filter(config: Config) -> Check:
+    """The system calls that sandboxes may make."""
+    from hereabouts.sandbox import runtime
+
+    if runtime.seccomp() is not None:
+        return Check("call filter", True, "seccomp, with the profile of the distribution's containers")
+    return Check(
+        "call filter", False, "The profile that limits the sandboxes' system calls is not installed.",
+        "Install it: `apt-get install golang-github-containers-common`.",
+    )  # fmt: skip
 
 
 def cgroups(config: Config) -> Check:

@@ -19,6 +19,7 @@ from hereabouts.daemons import processes
 from hereabouts.daemons.processes import Process
 
 _STABLE_SECONDS = 10.0
+_EAGER = 3
 _LONGEST_PAUSE = 30.0
 _SHOWN_LINES = 5
 
@@ -29,7 +30,8 @@ class Recipe:
 
     ``replace_signal`` ends one that an `up` that was killed has left behind. ``has_workers`` tells of processes
     that outlive their dead leader; once ``may_start`` says so they are no longer in the way of a new one.
-    ``patience`` is the time in seconds to wait after ``stop_signal`` before KILL.
+    ``patience`` is the time in seconds to wait after ``stop_signal`` before KILL. With ``renew_signal`` one left
+    behind is not ended but kept, and told to read its configuration anew where that ``is_outdated``.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Recipe:
     replace_signal: signal.Signals
     patience: float
     has_workers: bool = False
+    renew_signal: signal.Signals | None = None
+    is_outdated: Callable[[], bool] = field(default=lambda: True)
     may_start: Callable[[], bool] = field(default=lambda: True)
     before_start: Callable[[], object] = field(default=lambda: None)
 
@@ -52,10 +56,17 @@ class Child(threading.Thread):
         self.recipe = recipe
         self.failures = 0
         self.process: Process | None = None
+        self._kept: Process | None = None
         self._popen: subprocess.Popen[bytes] | None = None
         self._warn, self._changed = warn, changed
         self._stopping = threading.Event()
         self._lock = threading.Lock()
+
+    def keep(self, old: Process) -> None:
+        """Watch over a process that another `up` has started, instead of starting one. Call before ``start``."""
+        self.process = self._kept = old
+        if self.recipe.renew_signal and self.recipe.is_outdated():
+            processes.send(old, self.recipe.renew_signal)
 
     def run(self) -> None:
         """Start the process, and again whenever it ends: at once, then after growing pauses."""
@@ -73,6 +84,12 @@ class Child(threading.Thread):
             self._stopping.wait(pause)
 
     def _run_once(self) -> str:
+        if self._kept:
+            self._changed()
+            while not processes.wait_ended(self._kept, 1.0):
+                continue
+            self._kept = None
+            return "ended"
         try:
             with self._lock, self.recipe.log.open("ab") as log:
                 if self._stopping.is_set():
@@ -93,11 +110,17 @@ class Child(threading.Thread):
         lines = files.tail(self.recipe.log, 4000).decode(errors="replace").strip().splitlines()
         return "".join(f"\n  {line[:300]}" for line in lines[-_SHOWN_LINES:])
 
+    def leave(self) -> None:
+        """Leave the process running, and don't start it again."""
+        self._stopping.set()
+
     def begin_stop(self) -> None:
         """Ask the process to end, and don't start it again."""
         self._stopping.set()
         with self._lock:
-            if self._popen and self._popen.poll() is None:
+            if self._kept:
+                processes.send(self._kept, self.recipe.stop_signal)
+            elif self._popen and self._popen.poll() is None:
                 self._popen.send_signal(self.recipe.stop_signal)
 
     def finish_stop(self) -> None:
@@ -105,8 +128,8 @@ class Child(threading.Thread):
         if not self.is_alive():
             return
         self.join(self.recipe.patience)
-        if self.is_alive() and self._popen:
-            self._popen.kill()
+        if self.is_alive() and self.process:
+            processes.send(self.process, signal.SIGKILL)
             self.join()
         if self.process and self.recipe.has_workers:
             for worker in processes.session_members(self.process):
@@ -114,8 +137,8 @@ class Child(threading.Thread):
 
 
 def pause_seconds(failures: int) -> float:
-    """Seconds before the next start: none after the first failure, then growing, 30 s at most."""
-    return 0.0 if failures <= 1 else min(0.25 * 2.0 ** min(failures, 20), _LONGEST_PAUSE)
+    """Seconds before the next start: none after the first failures, then growing, 30 s at most."""
+    return 0.0 if failures <= _EAGER else min(0.25 * 2.0 ** min(failures - _EAGER, 20), _LONGEST_PAUSE)
 
 
 def _ending(code: int) -> str:

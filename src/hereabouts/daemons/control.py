@@ -20,6 +20,9 @@ def run(config: Config) -> None:
     if os.geteuid() == 0:
         _drop_privileges(config.control_uid)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hereabouts.control.settings")
+    from hereabouts.control.database import hold_open
+
+    kept = hold_open(config)
     settings = uvicorn.Config(
         "hereabouts.control.asgi:application",
         log_level="warning",
@@ -32,6 +35,8 @@ def run(config: Config) -> None:
         timeout_graceful_shutdown=5,
     )
     uvicorn.Server(settings).run(sockets=[listener])
+    if kept:
+        kept.close()
 
 
 def _listen(config: Config) -> socket.socket:

@@ -193,7 +193,7 @@ def _demo(config: Config) -> dict[str, Any]:
         )
     domain = f"{DEMO}.{config.domain}"
     with suppress(DomainTaken):
-        services.create_website(account, domain, DEMO_COMMAND)
+        services.create_website(account, domain, {"command": DEMO_COMMAND})
     website = services.find_website(account, domain)
     poke.settle(config.supervisor_socket, website.pk, website.generation, config.start_seconds)
     seen = services.find_website(account, domain).observation.value()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import resource
 import subprocess
@@ -48,12 +50,14 @@ def prepare(config: Config) -> list[str]:
     files.directory(config.published, mode=0o750, owner=(0, workers[1]))
     files.replace_link(config.live, str(config.published))
     files.directory(config.logs / "platform", mode=0o750, owner=(0, workers[1]))
-    config.hold_socket.unlink(missing_ok=True)
+    program = _copy_sources(directory)
     target = directory / "nginx.conf"
-    files.replace(target, render(config))
+    files.replace(target, render(config, program))
     command = [config.nginx, "-c", str(target), "-e", str(config.logs / "platform" / "nginx.log")]
+    in_use = config.hold_socket.exists()
     tested = subprocess.run([*command, "-t", "-q"], capture_output=True, text=True, check=False)
-    config.hold_socket.unlink(missing_ok=True)
+    if not in_use:  # a test makes it, too
+        config.hold_socket.unlink(missing_ok=True)
     if tested.returncode:
         raise MachineError(
             problem=f"nginx refuses its configuration: {tested.stderr.strip()[-500:]}.",
@@ -62,8 +66,46 @@ def prepare(config: Config) -> list[str]:
     return command
 
 
-def render(config: Config) -> str:
-    """nginx.conf for these settings."""
+def _copy_sources(directory: Path) -> Path:
+    """Copy the Lua files and the pages, so that nginx's restarts find them as this configuration needs them."""
+    program = files.directory(directory / "program")
+    for source in sources().rglob("*"):
+        target = program / source.relative_to(sources())
+        if source.is_dir():
+            files.directory(target)
+        else:
+            files.replace(target, source.read_bytes())
+    return program
+
+
+def before_start(config: Config) -> None:
+    """Clear the way for a new nginx, and note what it will read."""
+    config.hold_socket.unlink(missing_ok=True)
+    is_outdated(config)
+
+
+def is_outdated(config: Config) -> bool:
+    """Whether what is written now differs from what nginx was last told to read; from now on it counts as read."""
+    directory = config.run_dir / "ingress"
+    written = [directory / "nginx.conf", *sorted(path for path in (directory / "program").rglob("*") if path.is_file())]
+    digest = hashlib.sha256()
+    for path in written:
+        digest.update(path.read_bytes())
+    noted = directory / "applied"
+    outdated = not noted.exists() or noted.read_text(encoding="utf-8") != digest.hexdigest()
+    files.replace(noted, digest.hexdigest())
+    return outdated
+
+
+def run(config: Config) -> None:
+    """Become nginx, with the configuration of these settings. Does not return."""
+    command = prepare(config)
+    before_start(config)
+    os.execvp(command[0], command)
+
+
+def render(config: Config, program: Path) -> str:
+    """nginx.conf for these settings; ``program`` is where the Lua files and the pages are."""
     open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if open_files == resource.RLIM_INFINITY:
         open_files = 1 << 20
@@ -76,7 +118,7 @@ def render(config: Config) -> str:
         "logs": config.logs,
         "modules": modules(),
         "body_mb": config.body_mb,
-        "ingress": sources(),
+        "ingress": program,
         "hold_socket": config.hold_socket,
         "supervisor_socket": config.supervisor_socket,
         "control_socket": config.control_socket,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from hereabouts import files
 from hereabouts.certificates import local
@@ -34,7 +35,8 @@ def run(config: Config) -> None:
 
 async def _supervise(config: Config, store: Store) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
-    await Supervisor(config, store, lambda domain: _certify(config, domain)).run()
+    supervisor = Supervisor(config, store, partial(_certify, config), partial(local.forget, config))
+    await supervisor.run()
 
 
 def _certify(config: Config, domain: str) -> None:

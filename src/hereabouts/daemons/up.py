@@ -29,6 +29,7 @@ from hereabouts.daemons.processes import Process
 from hereabouts.errors import HereaboutsError, MachineError, PlatformNotRunning
 
 READY_SECONDS = 60.0
+_LEAVE_SECONDS = 10.0
 _HOPELESS = 3
 """Failures in a row of one process, before all are ready, that stop the start."""
 
@@ -58,18 +59,34 @@ class Stopped(BaseException):
     """A signal asked for the end."""
 
 
-def run(config: Config, report: Report, ready: _Ready) -> None:
+class HandedOver(BaseException):
+    """Another `up` takes over what this one has started."""
+
+
+def run(config: Config, report: Report, ready: _Ready, *, take_over: bool = False) -> None:
     """Run the platform in the foreground until INT, TERM or HUP; then stop it all, sandboxes too.
 
-    ``ready`` is called once, when everything serves. Raises HereaboutsError when it can't start.
+    ``ready`` is called once, when everything serves. With ``take_over`` an `up` that runs already leaves its
+    processes to this one, which replaces them while the websites go on. Raises HereaboutsError when it can't start.
     """
     checks.require(checks.root(config))
     os.umask(0o022)
+    if take_over:
+        _ask_to_leave(config)
     with _exclusive(config), _signals():
         try:
             _run(config, report, ready)
-        except Stopped:
+        except (Stopped, HandedOver):
             return
+
+
+def _ask_to_leave(config: Config) -> None:
+    """Have the `up` that runs leave its processes running, and wait for its end."""
+    old = running(config).get("up")
+    if old is not None:
+        processes.send(old, signal.SIGUSR1)
+        if not processes.wait_ended(old, _LEAVE_SECONDS):
+            raise AlreadyRunning(data_dir=config.data_dir, pid=old.pid)
 
 
 class _Ready(Protocol):
@@ -93,11 +110,15 @@ def _run(config: Config, report: Report, ready: _Ready) -> None:
         result = first_run.ensure(config, environ, report)
         ready(result)
         signal.pause()
-    finally:
+    except HandedOver:
+        family.leave()
+        raise
+    except BaseException:
         _ignore_signals()
         with report.step("Stopping websites, nginx, control and the supervisor"):
             family.stop()
             _release_network(config)
+        raise
 
 
 def _release_network(config: Config) -> None:
@@ -163,8 +184,11 @@ def _signals() -> Iterator[None]:
     def stop(number: int, frame: object) -> NoReturn:
         raise Stopped
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in numbers}
+    def leave(number: int, frame: object) -> NoReturn:
+        raise HandedOver
+
+    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: stop, signal.SIGUSR1: leave}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
@@ -173,26 +197,41 @@ def _signals() -> Iterator[None]:
 
 
 def _ignore_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
 
 
 def prepare(config: Config, environ: Mapping[str, str]) -> list[Recipe]:
     """Make everything that the processes find in place when they start; how to run them. Safe to repeat."""
-    from hereabouts.certificates import local
     from hereabouts.daemons import ingress
-    from hereabouts.sandbox import network
 
     _directories(config)
     source = Path(hereabouts.__file__).parent
     view.enter([config.data_dir, config.run_dir, Path(sys.prefix), Path(sys.base_prefix), source, ingress.sources()])
     os.chdir("/")
+    _certificates_and_network(config)
+    return _recipes(config, ingress.prepare(config), environ)
+
+
+def prepare_machine(config: Config) -> None:
+    """The same for processes that systemd runs: all but nginx's configuration, which it writes as it starts."""
+    checks.require(checks.root(config))
+    os.umask(0o022)
+    files.directory(config.run_dir)
+    _directories(config)
+    _certificates_and_network(config)
+    files.directory(config.logs / "platform", mode=0o750)
+    first_run.call(config, "prepare", environment(config))
+
+
+def _certificates_and_network(config: Config) -> None:
+    from hereabouts.certificates import local
+    from hereabouts.sandbox import network
+
     local.ensure_authority(config)
     local.ensure_platform_certificate(config)
     local.ca_bundle(config)
     network.prepare(config)
-    argv = ingress.prepare(config)
-    return _recipes(config, argv, environ)
 
 
 def _directories(config: Config) -> None:
@@ -214,6 +253,8 @@ def platform_log(config: Config, name: str) -> Path:
 
 
 def _recipes(config: Config, nginx: list[str], environ: Mapping[str, str]) -> list[Recipe]:
+    from hereabouts.daemons import ingress
+
     python = [sys.executable, "-m", "hereabouts.daemons"]
     logs = {name: platform_log(config, name) for name in ("supervisor", "control", "nginx")}
     for log in logs.values():
@@ -230,9 +271,10 @@ def _recipes(config: Config, nginx: list[str], environ: Mapping[str, str]) -> li
         ),
         Recipe(
             name="nginx", argv=nginx, environ=environ, log=logs["nginx"], stop_signal=signal.SIGTERM,
-            replace_signal=signal.SIGKILL, patience=5, has_workers=True,
+            replace_signal=signal.SIGKILL, patience=5, has_workers=True, renew_signal=signal.SIGHUP,
+            is_outdated=lambda: ingress.is_outdated(config),
             may_start=lambda: checks.ports_free(config),
-            before_start=lambda: config.hold_socket.unlink(missing_ok=True),
+            before_start=lambda: ingress.before_start(config),
         ),
     ]  # fmt: skip
 
@@ -255,7 +297,9 @@ class _Family:
         """Start all, each in the place of what an `up` that was killed has left running."""
         for child in self._children:
             name = child.recipe.name
-            if name in old:
+            if name in old and child.recipe.renew_signal and processes.is_running(old[name]):
+                child.keep(old[name])
+            elif name in old:
                 replace(child.recipe, old[name])
             child.start()
 
@@ -279,6 +323,11 @@ class _Family:
                     remedy="Mend what it names; `hereabouts doctor` checks the machine.",
                 )
             time.sleep(0.02)
+
+    def leave(self) -> None:
+        """Start nothing again: another `up` finds what runs by its record."""
+        for child in self._children:
+            child.leave()
 
     def stop(self) -> None:
         """Stop visitors' way in, then the rest; forget them."""

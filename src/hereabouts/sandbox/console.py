@@ -14,6 +14,7 @@ from contextlib import suppress
 from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.core.webapp import Account
+from hereabouts.errors import PlatformNotRunning
 from hereabouts.sandbox import homes, network, oci, runtime
 
 
@@ -22,6 +23,8 @@ def run(config: Config, account: Account, command: Sequence[str] | None = None) 
 
     One word is a line for the shell (``'workon venv && pip list'``); several are a command with its arguments.
     """
+    if not network.is_prepared(config):  # nothing would confine it
+        raise PlatformNotRunning(path=config.run_dir)
     homes.ensure(config, account)
     name = f"console-{account.name}-{secrets.token_hex(4)}"
     bundle = files.directory(config.run_dir / "consoles" / name, mode=0o700)

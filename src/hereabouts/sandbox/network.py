@@ -114,13 +114,21 @@ def _rules(config: Config) -> str:
     )
 
 
+def is_prepared(config: Config) -> bool:
+    """Whether this machine hosts the platform's sandboxes now: its address towards them is there."""
+    with IPRoute() as links:
+        loopback = links.link_lookup(ifname="lo")[0]
+        mine = str(gateway(config))
+        return any(found.get_attr("IFA_LOCAL") == mine for found in links.get_addr(index=loopback))
+
+
 @contextmanager
 def namespace(config: Config) -> Iterator[str]:
     """A fresh network namespace with a cable to this machine, as a path that an OCI runtime can join.
 
     The path is good inside the ``with``; a process that joined keeps the namespace afterwards.
     """
-    with _lock:
+    with _lock, _told():
         address, cable = _free_address(config)
         with ThreadPoolExecutor(1) as thread:  # a thread of its own: it leaves this machine's network
             descriptor = thread.submit(_make, config, address, cable).result()
@@ -129,6 +137,15 @@ def namespace(config: Config) -> Iterator[str]:
         yield f"/proc/{os.getpid()}/fd/{descriptor}"
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the kernel refuses, as a SandboxError."""
+    try:
+        yield
+    except NetlinkError as error:
+        raise SandboxError(doing="given a network", problem=f"{error.args[-1]}.") from error
 
 
 def _make(config: Config, address: IPv4Address, cable: str) -> int:

@@ -76,6 +76,16 @@ def explain_port(ports: list[int], command: str) -> str:
     return f"It listens on TCP {noun} {numbers} instead of $DOMAIN_SOCKET. {_advice(command)}"
 
 
+def explain_stall(waiting: int, seconds: float, frame: str | None) -> str:
+    """The server runs and takes no requests: how many wait and how long, and where its main thread stands."""
+    noun = "request waits" if waiting == 1 else "requests wait"
+    where = f" Its main thread is in {frame}." if frame else ""
+    return (
+        f"It does not answer: {waiting} {noun}, the first for {seconds:.0f} s.{where} Something blocks its event loop, "
+        "or all its workers are busy: await what takes long, or start more workers."
+    )
+
+
 def _advice(command: str) -> str:
     for server, flag in _FLAGS.items():
         if re.search(rf"\b{server}\b", command):

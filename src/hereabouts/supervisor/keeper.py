@@ -25,15 +25,20 @@ from hereabouts.core.lifecycle import (
     Seen,
     Start,
 )
-from hereabouts.core.webapp import Observation, Website
+from hereabouts.core.webapp import Observation, Website, socket_path
 from hereabouts.errors import HereaboutsError, SandboxError
 from hereabouts.supervisor import logs, procfs, routes
-from hereabouts.supervisor.diagnosis import Ended, explain_end, explain_port, explain_silence
+from hereabouts.supervisor.diagnosis import Ended, explain_end, explain_port, explain_silence, explain_stall
 from hereabouts.supervisor.memory import OutOfMemory
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
+from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
+from hereabouts.supervisor.starts import URGENT, Place, StartQueue
+from hereabouts.supervisor.watch import Accepted, Elsewhere, Event, Exited, Idle, Unhealthy, Watch
 
-_PORT_HINT_SECONDS = 1.5
-"""A server that listens on a TCP port and not on its socket for so long is told of."""
+_SPARE_BYTES = 64 << 20
+"""Memory that a reload leaves free on the machine."""
+_HOPELESS_FAILURES = 2
+"""After so many failures in a row visitors are told so, instead of being held until the next try."""
 _DEAF_SECONDS = 1.0
 """A server that takes no connections for so long after it did, while its process goes on, is replaced."""
 
@@ -45,7 +50,7 @@ class Means:
     config: Config
     secret: bytes
     seccomp: dict[str, Any] | None
-    starts: asyncio.Semaphore
+    starts: StartQueue
     memory: OutOfMemory
     record: Callable[[int, Observation], Awaitable[bool]]
     """Writes an observation down; False when that could not be done now."""
@@ -66,9 +71,10 @@ class Keeper:
         self.wanted: Website | None = website
         self.seen = seen or Seen()
         self.sandboxes: dict[str, Sandboxed] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._stirred: dict[str, asyncio.Event] = {}
+        self._watches: dict[str, Watch] = {}
+        self._places: dict[str, Place] = {}
         self._refusing = ""
+        self._waiting = 0
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
         self._last = past
@@ -78,6 +84,8 @@ class Keeper:
     def want(self, website: Website | None) -> None:
         """Take note of what is wanted now; None once the website is deleted."""
         if website != self.wanted or self._last is None:
+            if website != self.wanted:
+                self.seen = replace(self.seen, changed_at=time.monotonic())
             self.wanted = website
             self.website = website or self.website
             self._wake.set()
@@ -112,6 +120,22 @@ class Keeper:
 
         return await self._wait_for(answered, seconds)
 
+    async def look_for_stall(self, stalls: Stalls) -> None:
+        """See whether requests wait at the server that serves, and say so in the website's state."""
+        sandbox = self.sandboxes.get(str(self.seen.lead))
+        if sandbox is None:
+            return
+        waiting, seconds = stalls.waiting(socket_path(self.website), time.monotonic())
+        trouble = None
+        if seconds >= PATIENCE_SECONDS:
+            frame = await asyncio.to_thread(main_thread, sandbox.pid)
+            trouble = explain_stall(waiting, seconds, frame)
+            if self.seen.trouble is None:
+                logs.note(self._config, self.website, trouble)
+        if trouble != self.seen.trouble and self.seen.lead == sandbox.name:
+            self.seen = replace(self.seen, trouble=trouble)
+            self._wake.set()
+
     async def hold(self, seconds: float) -> str:
         """Wait for the website to serve: ``go``, or ``down`` when it won't soon."""
         published = self.sandboxes.get(str(self.seen.lead))
@@ -126,16 +150,13 @@ class Keeper:
 
     async def end(self) -> None:
         """End every process of the website at once, whatever is wanted of it: the platform stops."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*(watch.end() for watch in self._watches.values()))
         await asyncio.gather(*(asyncio.to_thread(s.finish, self._limits.stop) for s in self.sandboxes.values()))
         routes.lead(self._config, self.website, Lead.NOWHERE)
 
-    def abandon(self) -> None:
+    async def abandon(self) -> None:
         """Stop watching; the processes go on and the next supervisor adopts them."""
-        for task in self._tasks.values():
-            task.cancel()
+        await asyncio.gather(*(watch.end() for watch in self._watches.values()))
         for sandbox in self.sandboxes.values():
             sandbox.close()
 
@@ -147,14 +168,18 @@ class Keeper:
         if self.wanted is None or not self.wanted.enabled:
             return True
         starting = any(i.phase in (Phase.STARTING, Phase.READY) for i in self.seen.instances)
-        return not starting and self.seen.failures >= self._limits.crash_limit
+        return not starting and self.seen.failures >= min(_HOPELESS_FAILURES, self._limits.crash_limit)
 
     async def _wait_for(self, answered: Callable[[], bool], seconds: float) -> bool:
+        self._waiting += 1
+        self._means.starts.hurry(self.website.id)
         try:
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait_for(answered)
         except TimeoutError:
             return False
+        finally:
+            self._waiting -= 1
         return True
 
     async def _sleep(self, wake_at: float | None) -> None:
@@ -193,20 +218,49 @@ class Keeper:
                 await self._clear(name)
 
     async def _start(self, generation: int) -> None:
-        website = self.website
+        lacking = self._lacks_memory()
+        if lacking:
+            self._fail(self.website, generation, lacking)
+            return
+        means = self._means
+        place = await means.starts.take(self.website.id, await self._urgency())
+        website = self.wanted
+        if website is None or not website.enabled:  # meanwhile somebody thought better of it
+            place.leave()
+            return
         try:
-            async with self._means.starts:
-                means = self._means
-                sandbox = await asyncio.to_thread(
-                    Sandboxed.start, self._config, website, means.secret, means.seccomp, time.monotonic()
-                )
+            sandbox = await asyncio.to_thread(
+                Sandboxed.start, self._config, website, means.secret, means.seccomp, time.monotonic()
+            )
         except HereaboutsError as error:
-            self._fail(website, generation, str(error))
+            place.leave()
+            self._fail(website, website.generation, str(error))
             return
         self.sandboxes[sandbox.name] = sandbox
+        self._places[sandbox.name] = place
         instance = Instance(sandbox.name, website.generation, Phase.STARTING, time.monotonic())
         self.seen = replace(self.seen, instances=(*self.seen.instances, instance), hint=None)
         self._attend(sandbox)
+
+    async def _urgency(self) -> float:
+        """How soon to start: a website that is waited for or serves already first, then by its last visit."""
+        if self._waiting or isinstance(self.seen.lead, str):
+            return URGENT
+        return await asyncio.to_thread(logs.last_visit, self._config, self.website)
+
+    def _lacks_memory(self) -> str | None:
+        """Why a second process can't start beside the one that serves; None when it can."""
+        serving = self.sandboxes.get(str(self.seen.lead))
+        if serving is None:
+            return None
+        needed, free = procfs.memory_bytes(serving.pid), procfs.free_memory_bytes()
+        if needed + _SPARE_BYTES <= free:
+            return None
+        return (
+            f"There is not enough memory for a new process beside the old one: that one uses {needed >> 20} MB, and "
+            f"{free >> 20} MB are free on the machine. Set stop_first for this website to end the old one first, "
+            "or free memory."
+        )
 
     async def _publish(self, name: str) -> None:
         sandbox = self.sandboxes[name]
@@ -255,7 +309,7 @@ class Keeper:
         now = time.monotonic()
         self.seen = lifecycle.moved(self.seen, name, phase, now)
         sandbox.keep(phase, now)
-        self._stirred[name].set()
+        self._watches[name].stir()
         if phase is Phase.TERMINATING:
             sandbox.terminate()
         elif phase is Phase.KILLING:
@@ -278,8 +332,7 @@ class Keeper:
         await asyncio.to_thread(remove, self._config, name)
         if sandbox:
             sandbox.close()
-        self._tasks.pop(name, None)
-        self._stirred.pop(name, None)
+        self._watches.pop(name, None)
         remaining = tuple(i for i in self.seen.instances if i.id != name)
         self.seen = replace(self.seen, instances=remaining)
 
@@ -288,78 +341,43 @@ class Keeper:
         logs.note(self._config, website, f"The website is not serving: {reason}" if not served else reason)
 
     def _attend(self, sandbox: Sandboxed) -> None:
-        self._stirred[sandbox.name] = asyncio.Event()
-        self._tasks[sandbox.name] = asyncio.create_task(self._watch(sandbox))
+        name = sandbox.name
+        self._watches[name] = Watch(
+            sandbox, lambda: self._instance(name), lambda event: self._observe(sandbox, event), self.website.health
+        )
 
-    def _phase(self, name: str) -> Instance | None:
+    def _instance(self, name: str) -> Instance | None:
         return next((i for i in self.seen.instances if i.id == name), None)
 
-    async def _watch(self, sandbox: Sandboxed) -> None:
-        """Follow one instance to its end: see it accept, see it fall idle while it drains, see it exit."""
-        loop = asyncio.get_running_loop()
-        stirred = self._stirred[sandbox.name]
-        ended = False
-
-        def end() -> None:
-            nonlocal ended
-            ended = sandbox.exited = True
-            loop.remove_reader(sandbox.pidfd)
-            stirred.set()
-
-        loop.add_reader(sandbox.pidfd, end)
-        try:
-            while not ended:
-                stirred.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._look(sandbox)):
-                        await stirred.wait()
-        finally:
-            loop.remove_reader(sandbox.pidfd)
-        self._ended(sandbox)
-
-    def _look(self, sandbox: Sandboxed) -> float:
-        """Observe the instance; returns the seconds after which to look again."""
-        instance = self._phase(sandbox.name)
-        if instance is None:
-            return 1.0
+    def _observe(self, sandbox: Sandboxed, event: Event) -> None:
+        """Take note of what happened to an instance, and plan anew."""
         now = time.monotonic()
-        age = now - instance.since
-        if instance.phase is Phase.STARTING:
-            if sandbox.accepts():
+        if not isinstance(event, Elsewhere) and sandbox.name in self._places:
+            self._places.pop(sandbox.name).leave()
+        match event:
+            case Accepted():
                 self.seen = replace(lifecycle.moved(self.seen, sandbox.name, Phase.READY, now), hint=None)
-                self._wake.set()
-                return 0.2
-            if age > _PORT_HINT_SECONDS and self.seen.hint is None:
-                self._hint(sandbox)
-            return 0.004 if age < 3 else 0.05
-        if instance.phase is Phase.DRAINING:
-            idle = sandbox.connections() == 0
-            if idle != instance.idle:
-                kept = replace(instance, idle=idle)
-                others = tuple(kept if i.id == sandbox.name else i for i in self.seen.instances)
-                self.seen = replace(self.seen, instances=others)
-                self._wake.set()
-            return 0.2
-        return 0.2 if instance.phase is Phase.READY else 3600.0
+            case Unhealthy(reason):
+                self._fail(sandbox.website, sandbox.record.generation, reason)
+                self._move(sandbox.name, Phase.TERMINATING)
+            case Idle(idle):
+                self.seen = lifecycle.idled(self.seen, sandbox.name, idle=idle)
+            case Elsewhere(ports):
+                self.seen = replace(self.seen, hint=explain_port(ports, sandbox.record.command))
+            case Exited():
+                self._exited(sandbox)
+        self._wake.set()
 
-    def _hint(self, sandbox: Sandboxed) -> None:
-        ports = procfs.tcp_ports(sandbox.pid)
-        if ports:
-            self.seen = replace(self.seen, hint=explain_port(ports, sandbox.record.command))
-            self._wake.set()
-
-    def _ended(self, sandbox: Sandboxed) -> None:
+    def _exited(self, sandbox: Sandboxed) -> None:
         ended = replace(sandbox.reap(), out_of_memory=self._means.memory.killed(sandbox.name))
-        instance = self._phase(sandbox.name)
+        instance = self._instance(sandbox.name)
         sandbox.end_probe()
         if instance and instance.phase in lifecycle.LIVE:
             served = time.monotonic() - instance.since if instance.phase is Phase.SERVING else 0.0
-            reason = explain_end(
-                ended, sandbox.errors(), sandbox.record.command, self._config.memory_mb, served=served > 0
-            )
+            errors = sandbox.errors()
+            reason = explain_end(ended, errors, sandbox.record.command, self._config.memory_mb, served=served > 0)
             self._fail(sandbox.website, sandbox.record.generation, reason, served)
         self.seen = lifecycle.moved(self.seen, sandbox.name, Phase.ENDED, time.monotonic())
-        self._wake.set()
 
 
 def limits(config: Config) -> Limits:

@@ -35,6 +35,14 @@ def size(config: Config, website: Website, kind: str) -> int:
         return 0
 
 
+def last_visit(config: Config, website: Website) -> float:
+    """When somebody last visited, in seconds since the epoch; 0 for never."""
+    try:
+        return path(config, website, "access").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def since(config: Config, website: Website, kind: str, offset: int, limit: int = 16_384) -> str:
     """What was written after ``offset``, its last ``limit`` bytes; all of it once the log was rotated."""
     written = size(config, website, kind) - offset

@@ -27,6 +27,8 @@ from hereabouts.supervisor import logs, procfs, routes
 from hereabouts.supervisor.keeper import Keeper, Means
 from hereabouts.supervisor.memory import OutOfMemory
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
+from hereabouts.supervisor.stall import Stalls
+from hereabouts.supervisor.starts import StartQueue
 
 _TICK_SECONDS = 5.0
 _ROTATE_SECONDS = 1.0
@@ -44,8 +46,12 @@ log = logging.getLogger("hereabouts.supervisor")
 class Supervisor:
     """Keeps every website as the database wants it. The tick is the guarantee, a poke saves waiting."""
 
-    def __init__(self, config: Config, store: Store, prepare: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: Config, store: Store, prepare: Callable[[str], None], forget: Callable[[str], None]
+    ) -> None:
+        """``prepare`` sees to a domain's certificate, ``forget`` removes it."""
         self.config = config
+        self._forget = forget
         self._store = store
         self._database = ThreadPoolExecutor(  # as control: what SQLite makes beside its file must never be root's
             1, "database", initializer=ctypes.CDLL(None).setfsuid, initargs=(config.control_uid,)
@@ -54,7 +60,7 @@ class Supervisor:
             config=config,
             secret=config.secret_file.read_bytes(),
             seccomp=runtime.seccomp(),
-            starts=asyncio.Semaphore(2 * (os.cpu_count() or 1)),
+            starts=StartQueue(2 * (os.cpu_count() or 1)),
             memory=OutOfMemory(config.tag),
             record=self._record,
             prepare=prepare,
@@ -62,6 +68,7 @@ class Supervisor:
         self._keepers: dict[int, Keeper] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._hosts: dict[str, int] = {}
+        self._stalls = Stalls()
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -90,8 +97,7 @@ class Supervisor:
         server.close()
         rotation.cancel()
         if leave:
-            for keeper in self._keepers.values():
-                keeper.abandon()
+            await asyncio.gather(*(keeper.abandon() for keeper in self._keepers.values()))
         else:
             await self._end_all()
 
@@ -192,6 +198,8 @@ class Supervisor:
             self._start(website_id, keeper)
         for website in wanted.values():
             self._ensure(website)
+        self._stalls.look(time.monotonic())
+        await asyncio.gather(*(k.look_for_stall(self._stalls) for k in list(self._keepers.values()) if k.sandboxes))
 
     def _ensure(self, website: Website) -> Keeper:
         self._hosts[website.domain] = website.id
@@ -227,6 +235,8 @@ class Supervisor:
             self._hosts.pop(website.domain, None)
         if heir is None or logs.path(self.config, heir.website, "error") != logs.path(self.config, website, "error"):
             await asyncio.to_thread(logs.remove, self.config, website)
+        if heir is None:
+            await asyncio.to_thread(self._forget, website.domain)
 
     async def _poke(self, website_id: int) -> Keeper | None:
         """Look again at one website."""

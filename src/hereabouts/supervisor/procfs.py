@@ -26,6 +26,11 @@ def connections(pid: int, path: str) -> int:
     return sum(len(inodes & _sockets(process)) for process in descendants(pid)) if inodes else 0
 
 
+def waiting_connections() -> dict[str, str]:
+    """The connections from this machine's namespace that no server has accepted yet: their path by their number."""
+    return {row[0]: row[7] for row in _unix_sockets("self") if row[5] == _CONNECTING}
+
+
 def _unix_sockets(pid: int | str) -> list[list[str]]:
     """The rows of a namespace's table of unix sockets that have a path."""
     try:
@@ -102,3 +107,11 @@ def memory_bytes(pid: int, *, below: bool = True) -> int:
             lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
             total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
     return total
+
+
+def free_memory_bytes() -> int:
+    """The memory that new processes can have without swapping, in bytes."""
+    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 1 << 62

@@ -137,7 +137,7 @@ class Sandboxed:
                 self.end_probe()
                 return False
             return found is not False
-        with self._socket() as source:
+        with self.open_socket() as source:
             if source is None:
                 return False
             probe = network.unix_socket(self.pid)
@@ -158,7 +158,7 @@ class Sandboxed:
         return procfs.connections(self.pid, socket_path(self.website))
 
     @contextmanager
-    def _socket(self) -> Iterator[str | None]:
+    def open_socket(self) -> Iterator[str | None]:
         """The server's own socket as a path that can't be exchanged meanwhile; None where there is none."""
         descriptor = routes.open_socket(self.config.sockets / self.name, self.record.account.uid)
         if descriptor is None:
@@ -171,7 +171,7 @@ class Sandboxed:
 
     def publish(self) -> str:
         """Link the server's socket into ``live/``; returns the name to route to. Raises SandboxError."""
-        with self._socket() as source:
+        with self.open_socket() as source:
             if source is None:
                 raise SandboxError(doing="published", problem="it removed its own socket before it was published.")
             routes.publish_socket(self.config, source, self.published)
@@ -179,7 +179,7 @@ class Sandboxed:
 
     def republish(self) -> str | None:
         """Publish anew under another name when the server replaced its socket; None when nobody listens."""
-        with self._socket() as source:
+        with self.open_socket() as source:
             if source is None or not _listens(source):
                 return None
             self.published = f"{self.name}.{secrets.token_hex(2)}"

@@ -39,6 +39,10 @@ def test_the_object(alice: Caller) -> None:
         "webapp": {
             "command": "uvicorn app:app",
             "id": number,
+            "stop_first": False,
+            "health_path": "",
+            "health_status": 200,
+            "health_seconds": 30.0,
             "domains": [{"domain_name": "alice.example.org", "enabled": True}],
         },
         "state": {"status": "starting", "detail": UNATTENDED},

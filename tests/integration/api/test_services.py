@@ -100,21 +100,21 @@ def test_nobodys_token(services: ModuleType, token: str) -> None:
 
 def test_removing_an_account_takes_its_websites(services: ModuleType) -> None:
     account = services.create_account("testann", None)
-    website = services.create_website(account, "testann.example.org", "true")
+    website = services.create_website(account, "testann.example.org", {"command": "true"})
     stale = services.find_account("testann")
     services.remove_account(account)
     with pytest.raises(NoSuchWebsite):
         services.latest(website)
     with pytest.raises(NoSuchAccount):
-        services.create_website(stale, "testann.example.org", "true")
+        services.create_website(stale, "testann.example.org", {"command": "true"})
 
 
 def test_generations(services: ModuleType, alice: Caller) -> None:
-    website = services.create_website(services.find_account("alice"), "alice.example.org", "true")
+    website = services.create_website(services.find_account("alice"), "alice.example.org", {"command": "true"})
     assert website.generation == 1
-    assert services.change_website(website, enabled=True, command="true") == 1
+    assert services.change_website(website, {"command": "true"}, enabled=True) == 1
     assert services.reload_website(website) == 2
-    assert services.change_website(website, command="false") == 3
+    assert services.change_website(website, {"command": "false"}) == 3
     assert services.change_website(website, enabled=False) == 3
     with pytest.raises(WebsiteDisabled):
         services.reload_website(website)
@@ -129,7 +129,7 @@ def test_generations(services: ModuleType, alice: Caller) -> None:
 def test_reloads_at_once_are_all_counted(services: ModuleType, alice: Caller) -> None:
     from django.db import connection
 
-    website = services.create_website(services.find_account("alice"), "alice.example.org", "true")
+    website = services.create_website(services.find_account("alice"), "alice.example.org", {"command": "true"})
 
     def reload(_: int) -> int:
         try:
@@ -143,11 +143,11 @@ def test_reloads_at_once_are_all_counted(services: ModuleType, alice: Caller) ->
 
 def test_finding(services: ModuleType, alice: Caller, bob: Caller) -> None:
     account = services.find_account("alice")
-    website = services.create_website(account, "www.bücher.test", "true")
+    website = services.create_website(account, "www.bücher.test", {"command": "true"})
     for owner in (account, None):
         assert services.find_website(owner, "WWW.bücher.test.") == website
     for owner, name in ((services.find_account("bob"), "www.bücher.test"), (None, "x.test"), (None, "\0")):
         with pytest.raises(NoSuchWebsite):
             services.find_website(owner, name)
     with pytest.raises(DomainTaken, match=r"www\.xn--bcher-kva\.test belongs to a website already"):
-        services.create_website(account, "www.xn--bcher-kva.test", "true")
+        services.create_website(account, "www.xn--bcher-kva.test", {"command": "true"})

@@ -15,13 +15,14 @@ from hereabouts.errors import DomainTaken, InvalidInput, NoSuchAccount, NoSuchWe
 
 TAKEN = "domain with this domain name already exists."
 NOT_FOUND = "Not found."
+WEBAPP_FIELDS = frozenset({"command", "health_path", "health_status", "health_seconds"})
 
 
 def answer(error: Exception, context: dict[str, Any]) -> Response | None:
     """The answer to an exception raised in a view; None for a fault of our own."""
     match error:
         case InvalidInput(field=field, problem=problem):
-            body: Any = {"webapp": {field: [problem]}} if field == "command" else {field: [problem]}
+            body: Any = {"webapp": {field: [problem]}} if field in WEBAPP_FIELDS else {field: [problem]}
             return Response(body, status.HTTP_400_BAD_REQUEST)
         case DomainTaken():
             return Response({"domain_name": [TAKEN]}, status.HTTP_400_BAD_REQUEST)

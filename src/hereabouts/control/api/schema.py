@@ -63,6 +63,14 @@ _FLAG = {
 }
 
 
+_SETTINGS = {
+    "webapp.stop_first": _FLAG,
+    "webapp.health_path": {"type": "string", "maxLength": 1000},
+    "webapp.health_status": {"type": "integer", "minimum": 100, "maximum": 599},
+    "webapp.health_seconds": {"type": "number", "minimum": 1, "maximum": 600},
+}
+
+
 def _bodies(shape: type[shapes.WebsiteInput | shapes.WebsiteChange], form: dict[str, Any]) -> dict[str, Any]:
     """The media types of a body: in a form, what is nested in JSON has a dotted name."""
     return {"application/json": shape, "application/x-www-form-urlencoded": form, "multipart/form-data": form}
@@ -72,12 +80,18 @@ CREATE_BODIES = _bodies(
     shapes.WebsiteInput,
     {
         "type": "object",
-        "properties": {"domain_name": _DOMAIN, "enabled": {**_FLAG, "default": True}, "webapp.command": _COMMAND},
+        "properties": {
+            "domain_name": _DOMAIN,
+            "enabled": {**_FLAG, "default": True},
+            "webapp.command": _COMMAND,
+            **_SETTINGS,
+        },
         "required": ["domain_name", "webapp.command"],
     },
 )
 CHANGE_BODIES = _bodies(
-    shapes.WebsiteChange, {"type": "object", "properties": {"enabled": _FLAG, "webapp.command": _COMMAND}}
+    shapes.WebsiteChange,
+    {"type": "object", "properties": {"enabled": _FLAG, "webapp.command": _COMMAND, **_SETTINGS}},
 )
 
 USERNAME = OpenApiParameter("username", str, OpenApiParameter.PATH, description="Your user name, in any case.")
@@ -138,6 +152,10 @@ _WEBSITE = {
         "id": 42,
         "command": "/home/alice/.virtualenvs/venv/bin/uvicorn --uds $DOMAIN_SOCKET main:app",
         "domains": [{"domain_name": "alice.example.org", "enabled": True}],
+        "stop_first": False,
+        "health_path": "/health",
+        "health_status": 200,
+        "health_seconds": 30.0,
     },
     "state": {"status": "running", "since": "2026-01-02T03:04:05Z", "detail": None},
 }

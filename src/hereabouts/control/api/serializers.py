@@ -39,13 +39,52 @@ class Flag(serializers.BooleanField):
         return bool(super().to_internal_value(data))
 
 
-class WebappInput(serializers.Serializer[Any]):
+class Number(serializers.FloatField):
+    """A number: in JSON a number, in a form its digits."""
+
+    def to_internal_value(self, data: Any) -> float:
+        """The number. Raises ValidationError."""
+        as_text = isinstance(data, str) and is_html_input(getattr(self.root, "initial_data", None))
+        if isinstance(data, bool) or not (isinstance(data, int | float) or as_text):
+            self.fail("invalid")
+        return float(super().to_internal_value(data))
+
+
+class Whole(serializers.IntegerField):
+    """A whole number: in JSON a number, in a form its digits."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """The number. Raises ValidationError."""
+        as_text = isinstance(data, str) and is_html_input(getattr(self.root, "initial_data", None))
+        if isinstance(data, bool) or not (isinstance(data, int) or as_text):
+            self.fail("invalid")
+        return int(super().to_internal_value(data))
+
+
+class WebappSettings(serializers.Serializer[Any]):
+    """What can be set of a website's process beside its command."""
+
+    stop_first = Flag(
+        required=False, help_text="On a reload, end the old process before the new one starts; visitors wait."
+    )
+    health_path = Text(
+        required=False, allow_blank=True, max_length=1000, help_text="Asked before visitors are led to a new process."
+    )
+    health_status = Whole(
+        required=False, min_value=100, max_value=599, help_text="The status that it must answer with; 200."
+    )
+    health_seconds = Number(
+        required=False, min_value=1, max_value=600, help_text="How long it may take until it does; 30."
+    )
+
+
+class WebappInput(WebappSettings):
     """The process of a website, as it is asked for."""
 
     command = Text(max_length=8192, help_text="Listens on the unix socket $DOMAIN_SOCKET.")
 
 
-class WebappChange(serializers.Serializer[Any]):
+class WebappChange(WebappSettings):
     """What may be changed of a website's process."""
 
     command = Text(max_length=8192, required=False, help_text="Listens on the unix socket $DOMAIN_SOCKET.")
@@ -80,6 +119,10 @@ class WebappOutput(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     command = serializers.CharField()
     domains = DomainOutput(many=True)
+    stop_first = serializers.BooleanField()
+    health_path = serializers.CharField(allow_blank=True)
+    health_status = serializers.IntegerField()
+    health_seconds = serializers.FloatField()
 
 
 class LogfilesOutput(serializers.Serializer[Any]):
@@ -144,6 +187,10 @@ def website_object(website: Website, *, attended: bool = True) -> dict[str, Any]
             "id": website.pk,
             "command": website.command,
             "domains": [_domain_object(website, domain.name) for domain in website.domains.all()],
+            "stop_first": website.stop_first,
+            "health_path": website.health_path,
+            "health_status": website.health_status,
+            "health_seconds": website.health_seconds,
         },
         "state": _state_object(website, attended=attended),
     }

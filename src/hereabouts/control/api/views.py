@@ -92,7 +92,7 @@ class WebsiteList(WebsitesView):
         body.is_valid(raise_exception=True)
         wanted = body.validated_data
         website = services.create_website(
-            self.account, wanted["domain_name"], wanted["webapp"]["command"], enabled=wanted["enabled"]
+            self.account, wanted["domain_name"], wanted["webapp"], enabled=wanted["enabled"]
         )
         settled = _settle(website.pk, website.generation)
         return self.answer(website, settled, status.HTTP_201_CREATED)
@@ -123,8 +123,7 @@ class WebsiteDetail(WebsitesView):
         body = shapes.WebsiteChange(data=request.data, partial=True)
         body.is_valid(raise_exception=True)
         wanted = body.validated_data
-        command = wanted.get("webapp", {}).get("command")
-        generation = services.change_website(website, enabled=wanted.get("enabled"), command=command)
+        generation = services.change_website(website, wanted.get("webapp", {}), enabled=wanted.get("enabled"))
         return self.answer(website, _settle(website.pk, generation))
 
     @extend_schema(operation_id="delete_website", responses={204: None, **schema.REFUSALS, **schema.MISSING})

@@ -1,0 +1,62 @@
+"""Sites that listen and don't answer: how long requests have waited, and where the main thread stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from hereabouts.supervisor import procfs
+
+PATIENCE_SECONDS = 8.0
+"""A request that waits to be accepted for so long is told of."""
+_PY_SPY_SECONDS = 5.0
+_FRAME = re.compile(r"^ {4}(\S.*) \((.+):(\d+)\)$")
+
+
+class Stalls:
+    """Which requests wait at which socket, and since when; looked at once a tick for all websites."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+        self._paths: dict[str, list[str]] = {}
+
+    def look(self, now: float) -> None:
+        """Take note of the connections that wait to be accepted. ``now`` is in seconds, monotonic."""
+        waiting = procfs.waiting_connections()
+        self._since = {number: self._since.get(number, now) for number in waiting}
+        self._paths = {}
+        for number, path in waiting.items():
+            self._paths.setdefault(path, []).append(number)
+
+    def waiting(self, path: str, now: float) -> tuple[int, float]:
+        """How many wait at the socket with this path inside its sandbox, and the longest of their waits."""
+        numbers = self._paths.get(path, [])
+        return len(numbers), max((now - self._since[number] for number in numbers), default=0.0)
+
+
+def main_thread(pid: int) -> str | None:
+    """Where a Python process's main thread stands, as ``function (file:line)``; None when it can't be seen."""
+    program = Path(sys.executable).parent / "py-spy"
+    try:
+        done = subprocess.run(
+            [program, "dump", "--nonblocking", "--pid", str(pid)],
+            capture_output=True, text=True, timeout=_PY_SPY_SECONDS, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode:
+        return None
+    return innermost_frame(done.stdout)
+
+
+def innermost_frame(dump: str) -> str | None:
+    """The first frame of the main thread in what py-spy prints."""
+    _, found, rest = dump.partition('"MainThread"')
+    for line in (rest if found else "").splitlines()[1:]:
+        frame = _FRAME.match(line)
+        if frame is None:
+            return None
+        return f"{frame[1]} ({frame[2]}:{frame[3]})"
+    return None
