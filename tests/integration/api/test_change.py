@@ -67,6 +67,12 @@ def test_a_form_leaves_what_it_does_not_name(alice: Caller) -> None:
     assert (answer.json()["enabled"], answer.json()["webapp"]["command"]) == (False, "hypercorn app:app")
 
 
+def test_an_empty_command_is_empty_in_a_form_too(alice: Caller) -> None:
+    alice.create()
+    answer = alice.call("PATCH", f"{DOMAIN}/", data={"webapp.command": ""})
+    assert (answer.status_code, answer.json()) == (400, {"webapp": {"command": ["This field may not be blank."]}})
+
+
 def test_the_domain_stays(alice: Caller) -> None:
     alice.create()
     found = change(alice, {"domain_name": "www.other.test", "id": 7, "user": "bob"})

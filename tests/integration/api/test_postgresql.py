@@ -107,7 +107,8 @@ def test_a_database_that_is_gone(there: Platform) -> None:
     port = free_port()
     settings = {**there.environ, "HEREABOUTS_DATABASE": f"postgresql://me:hunter2@127.0.0.1:{port}/none"}
     done = subprocess.run(
-        [sys.executable, "-m", "hereabouts.cli.main", "user", "list"], env=settings, capture_output=True, text=True, check=False, timeout=60,
+        [sys.executable, "-m", "hereabouts.cli.main", "user", "list"],
+        env=settings, capture_output=True, text=True, check=False, timeout=60,
         cwd=there.directory,
     )  # fmt: skip
     assert done.returncode != 0

@@ -18,7 +18,13 @@ UNATTENDED = "The supervisor is not answering; the change will be carried out on
 
 
 class Text(serializers.CharField):
-    """A text. A number is none, which DRF's own field would make one of."""
+    """A text. A number is none, which DRF's own field would make one of; an empty one is empty in a form, too."""
+
+    def get_value(self, dictionary: Any) -> Any:
+        """What was sent; ``empty`` where nothing was."""
+        if is_html_input(dictionary) and self.field_name in dictionary:
+            return dictionary[self.field_name]
+        return super().get_value(dictionary)
 
     def to_internal_value(self, data: object) -> str:
         """The text, trimmed. Raises ValidationError."""
