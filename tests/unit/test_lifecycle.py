@@ -241,3 +241,41 @@ def test_observation() -> None:
 )
 def test_settled(wanted: Website | None, found: Seen, answer: bool) -> None:
     assert lifecycle.settled(wanted, found, 2) is answer
+
+
+def test_stop_first_ends_the_old_one_before_the_new_one_starts() -> None:
+    wanted = replace(WANTED, stop_first=True)
+    old = one(Phase.SERVING, generation=1, name="old", since=-60)
+    assert plan(wanted, seen(old, lead="old")).actions == (Route(Lead.WAIT), Move("old", Phase.DRAINING))
+    assert plan(wanted, seen(replace(old, phase=Phase.DRAINING, since=0))) == Plan((), 30)
+    assert plan(wanted, seen(replace(old, phase=Phase.ENDED))).actions == (Start(2), Clear("old"))
+    assert plan(wanted, seen()).actions == (Start(2),)
+
+
+def test_reloads_on_the_heels_of_one_are_gathered() -> None:
+    serving = seen(one(Phase.SERVING, generation=1, since=10), lead="new", changed_at=10.5)
+    assert plan(WANTED, serving, 10.6) == Plan((), 10.5 + lifecycle.COALESCE_SECONDS)
+    assert plan(WANTED, serving, 10.5 + lifecycle.COALESCE_SECONDS).actions == (Start(2),)
+    assert plan(WANTED, replace(serving, changed_at=11.2), 11.2).actions == (Start(2),)
+
+
+@pytest.mark.parametrize(
+    ("phase", "routed", "after", "since"),
+    [
+        (Phase.STARTING, False, Phase.STARTING, 3),
+        (Phase.STARTING, True, Phase.SERVING, 3),
+        (Phase.SERVING, True, Phase.SERVING, 3),
+        (Phase.SERVING, False, Phase.DRAINING, 9),
+        (Phase.DRAINING, False, Phase.DRAINING, 3),
+        (Phase.DRAINING, True, Phase.SERVING, 3),
+        (Phase.TERMINATING, False, Phase.TERMINATING, 3),
+        (Phase.KILLING, False, Phase.TERMINATING, 3),
+    ],
+)
+def test_adopted(phase: Phase, routed: bool, after: Phase, since: float) -> None:
+    found = lifecycle.adopted(one(phase, since=3), 9, routed=routed)
+    assert (found.phase, found.since) == (after, since)
+
+
+def test_a_note_of_an_earlier_boot_is_no_later_than_now() -> None:
+    assert lifecycle.adopted(one(Phase.TERMINATING, since=1e6), 9, routed=False).since == 9

@@ -98,6 +98,10 @@ class World(RuleBasedStateMachine):
             self.change(generation=self.wanted.generation + 1)
         self.look(poked)
 
+    @rule(stop_first=st.booleans())
+    def set_stop_first(self, stop_first: bool) -> None:
+        self.change(stop_first=stop_first)
+
     @precondition(lambda self: self.started > 3)
     @rule(poked=st.booleans())
     def delete(self, poked: bool) -> None:
@@ -110,8 +114,9 @@ class World(RuleBasedStateMachine):
         self.look(True)
 
     def look(self, poked: bool) -> None:
-        if poked:
+        if poked and self.known != self.wanted:
             self.known = self.wanted
+            self.seen = replace(self.seen, changed_at=self.now)
 
     # What processes and time do
 
@@ -168,7 +173,7 @@ class World(RuleBasedStateMachine):
     def act(self) -> None:
         """Apply one action; the rest waits, so that anything may happen in between."""
         if not self.queue:
-            self.queue.extend(lifecycle.plan(self.known, self.seen, self.now, LIMITS).actions)
+            self.plan()
         if self.queue:
             self.apply(self.queue.popleft())
 
@@ -180,7 +185,7 @@ class World(RuleBasedStateMachine):
         self.settle()
         self.now += seconds
         self.observe()
-        self.queue.extend(lifecycle.plan(self.known, self.seen, self.now, LIMITS).actions)
+        self.plan()
 
     @rule(half=st.booleans())
     def restart(self, half: bool) -> None:
@@ -201,7 +206,13 @@ class World(RuleBasedStateMachine):
         self.route = Lead.NOWHERE if self.wanted is None else lead
         self.seen = Seen(found, lead, served_once=True) if found else Seen()
         if self.wanted is not None:  # it is planned for at once
-            self.queue.extend(lifecycle.plan(self.known, self.seen, self.now, LIMITS).actions)
+            self.plan()
+
+    def plan(self) -> None:
+        actions = lifecycle.plan(self.known, self.seen, self.now, LIMITS).actions
+        if self.known is not None and self.known.stop_first and any(isinstance(action, Start) for action in actions):
+            assert all(instance.phase is Phase.ENDED for instance in self.seen.instances), "two at once"
+        self.queue.extend(actions)
 
     def apply(self, action: Action, *, killed: bool = False) -> None:
         """Do what the supervisor does; ``killed`` leaves out what it writes down or signals last."""
@@ -280,7 +291,7 @@ class World(RuleBasedStateMachine):
     def teardown(self) -> None:
         """The world is quiet: only time passes, and processes do what they do."""
         self.failing = ""
-        self.known = self.wanted
+        self.look(True)
         while self.queue:
             self.apply(self.queue.popleft())
         for _ in range(400):
@@ -307,7 +318,7 @@ class World(RuleBasedStateMachine):
     def settle(self) -> None:
         """Plan and apply until nothing is left to do at this moment."""
         for _ in range(30):
-            self.queue.extend(lifecycle.plan(self.known, self.seen, self.now, LIMITS).actions)
+            self.plan()
             if not self.queue:
                 return
             while self.queue:
