@@ -12,7 +12,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 SETTINGS := $(if $(SUDO),$(addprefix --preserve-env=,$(filter HEREABOUTS_%,$(.VARIABLES))))
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
-.PHONY: up test check bench packages clean
+.PHONY: up test check bench chaos packages clean
 .DEFAULT_GOAL := up
 
 up: packages $(VENV)/stamp  ## run the platform in the foreground
@@ -30,6 +30,11 @@ check: packages $(VENV)/stamp-dev  ## what a change must pass
 
 bench: packages $(VENV)/stamp-dev  ## the whole platform measured
 	$(BIN)/python -m benchmarks
+
+SECONDS ?= 60
+SEED ?= 1
+chaos: packages $(VENV)/stamp-dev  ## kill processes at random under traffic: make chaos SECONDS=600 SEED=1
+	$(BIN)/python -m benchmarks.chaos --seconds $(SECONDS) --seed $(SEED)
 
 # Services don't start while packages are installed: the platform runs an nginx of its own.
 packages:

@@ -35,7 +35,9 @@ def _path_without(tmp_path: Path, *missing: str) -> str:
 
 
 def test_a_misspelt_setting(hereabouts: Run) -> None:
-    _refused(hereabouts("config", settings={"htps_port": "1"}), "HEREABOUTS_HTPS_PORT", "Did you mean https_port?")
+    _refused(
+        hereabouts("config", settings={"htps_port": "1"}), "HEREABOUTS_HTPS_PORT", "Did you mean HEREABOUTS_HTTPS_PORT?"
+    )
 
 
 def test_a_setting_out_of_range(hereabouts: Run) -> None:

@@ -1,0 +1,187 @@
+"""Changes that no visitor notices: coalesced reloads, health checks, stop_first, take-over; sites that stall."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from hereabouts.daemons import units
+from tests.platform import Account, Platform, platform, wait_for
+
+UVICORN = "/home/alice/.virtualenvs/servers/bin/uvicorn --uds $DOMAIN_SOCKET"
+APP = """\
+import pathlib, time
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    if scope["path"] == "/block":
+        time.sleep(120)
+    healthy = scope["path"] != "/health" or pathlib.Path("healthy").exists()
+    await send({"type": "http.response.start", "status": 200 if healthy else 503, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+DOMAIN = "changes-alice.localhost"
+
+
+@pytest.fixture
+def take_over() -> Iterator[Platform]:
+    """A platform of its own, which a second `up` takes over."""
+    with platform() as made:
+        yield made
+
+
+@pytest.fixture
+def site(alice: Account) -> Iterator[str]:
+    alice.write("changes.py", APP)
+    alice.create(f"{UVICORN} changes:app", DOMAIN)
+    yield DOMAIN
+    alice.delete(DOMAIN)
+
+
+def starts(alice: Account) -> int:
+    return alice.log(DOMAIN, "error").count("Started server process")
+
+
+def read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def change(alice: Account, **settings: object) -> requests.Response:
+    answer = alice.call("PATCH", f"{DOMAIN}/", json={"webapp": settings})
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def test_reloads_at_once_are_few_starts_and_true_answers(alice: Account, site: str) -> None:
+    before = starts(alice)
+    with ThreadPoolExecutor(30) as callers:
+        answers = list(callers.map(lambda _: alice.call("POST", f"{site}/reload/").status_code, range(30)))
+    assert answers == [200] * 30
+    assert 1 <= starts(alice) - before < 15
+
+
+def test_a_health_check_keeps_visitors_from_a_process_that_is_not_well(alice: Account, site: str) -> None:
+    answer = change(alice, health_path="/health", health_seconds=1)
+    assert answer.json()["webapp"]["health_path"] == "/health"
+    failed = alice.call("POST", f"{site}/reload/")
+    assert failed.status_code == 502
+    assert "The health check GET /health answered 503 instead of 200" in failed.json()["error_message"]
+    assert alice.platform.visit(site).status_code == 200
+    alice.write("healthy", "")
+    assert alice.call("POST", f"{site}/reload/").status_code == 200
+    assert alice.get(site)["state"]["detail"] is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"health_path": "health"}, "health_path"),
+        ({"health_path": "/a b"}, "health_path"),
+        ({"health_status": 99}, "health_status"),
+        ({"health_seconds": 0}, "health_seconds"),
+        ({"stop_first": "perhaps"}, "stop_first"),
+    ],
+)
+def test_a_bad_setting_is_refused(alice: Account, site: str, settings: dict[str, object], field: str) -> None:
+    answer = alice.call("PATCH", f"{site}/", json={"webapp": settings})
+    assert answer.status_code == 400
+    assert list(answer.json()["webapp"]) == [field]
+
+
+def test_stop_first_never_runs_two_and_holds_the_visitors(alice: Account, site: str) -> None:
+    change(alice, stop_first=True)
+    number = alice.get(site)["id"]
+    together: list[int] = []
+    done = threading.Event()
+
+    def count() -> None:
+        while not done.is_set():
+            pids = [read(path) for path in alice.platform.config.instances.glob(f"{number}-*/pid")]
+            together.append(sum(Path(f"/proc/{pid}").exists() for pid in pids if pid))
+            time.sleep(0.01)
+
+    watching = threading.Thread(target=count)
+    watching.start()
+    with ThreadPoolExecutor(4) as visitors:
+        reloading = visitors.submit(alice.call, "POST", f"{site}/reload/")
+        answers = [visitors.submit(alice.platform.visit, site) for _ in range(3)]
+        assert reloading.result().status_code == 200
+        assert [answer.result().status_code for answer in answers] == [200] * 3
+    done.set()
+    watching.join()
+    assert max(together) == 1
+
+
+def test_a_blocked_event_loop_is_told_with_its_place(alice: Account, site: str) -> None:
+    def visit(path: str) -> None:
+        try:
+            alice.platform.visit(site, path, timeout=25)
+        except requests.RequestException:
+            return
+
+    visitors = [threading.Thread(target=visit, args=(path,)) for path in ("/block", "/", "/")]
+    for visitor in visitors:
+        visitor.start()
+    detail = wait_for(lambda: alice.get(site)["state"]["detail"], 40, "the stall in the state")
+    assert "It does not answer" in detail
+    assert "changes.py:6" in detail
+    for visitor in visitors:
+        visitor.join()
+
+
+def test_an_upgrade_takes_over_and_no_visitor_fails(take_over: Platform) -> None:
+    domain = "demo.localhost"
+    instances = sorted(take_over.config.instances.iterdir())
+    faults: list[object] = []
+    stopping = threading.Event()
+    answered = 0
+
+    def visit() -> None:
+        nonlocal answered
+        session = requests.Session()
+        while not stopping.is_set():
+            try:
+                url = f"http://127.0.0.1:{take_over.http}/"
+                code = session.get(url, headers={"Host": domain}, timeout=30).status_code
+                answered += code == 200
+                faults.extend([code] if code != 200 else [])
+            except requests.RequestException as error:
+                faults.append(error)
+
+    visitors = [threading.Thread(target=visit) for _ in range(3)]
+    for visitor in visitors:
+        visitor.start()
+    old = take_over.process
+    with take_over.output.open("w", encoding="utf-8") as output:
+        take_over.process = subprocess.Popen(
+            [sys.executable, "-m", "hereabouts.cli.main", "up", "--take-over"], env=take_over.environ,
+            cwd=take_over.directory, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+    wait_for(lambda: "\nReady: " in take_over.output.read_text(encoding="utf-8"), 90, "the line Ready")
+    stopping.set()
+    for visitor in visitors:
+        visitor.join()
+    assert old is not None
+    assert old.wait(10) == 0
+    assert faults == []
+    assert answered > 0
+    assert sorted(take_over.config.instances.iterdir()) == instances
+
+
+def test_the_units_are_valid(running: Platform, tmp_path: Path) -> None:
+    written = units.install(running.config, tmp_path)
+    names = [str(path) for path in written if path.suffix in (".service", ".target")]
+    done = subprocess.run(["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "hereabouts.env").stat().st_mode & 0o777 == 0o600
