@@ -6,6 +6,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 
 from hereabouts.core import webapp
+from hereabouts.errors import NoSuchWebsite
 
 
 class Account(AbstractBaseUser):
@@ -42,8 +43,11 @@ class Website(models.Model):
 
     @property
     def domain_name(self) -> str:
-        """The name that the website is known by."""
-        return next(domain.name for domain in self.domains.all() if domain.is_main)
+        """The name that the website is known by. Raises NoSuchWebsite for one that was deleted meanwhile."""
+        for domain in self.domains.all():
+            if domain.is_main:
+                return domain.name
+        raise NoSuchWebsite(domain=f"number {self.pk}")
 
     def value(self) -> webapp.Website:
         """The website as the core knows it."""

@@ -180,10 +180,10 @@ def create_website(account: Account, domain_name: str, webapp: Mapping[str, Any]
             wanted.save(force_insert=True)
             Domain.objects.create(name=name, website=wanted, is_main=True)
     except IntegrityError:
-        if Domain.objects.filter(name=name).exists():
+        if Account.objects.filter(pk=account.pk).exists():
             raise DomainTaken(domain=name) from None
         raise NoSuchAccount(name=account.username) from None  # removed meanwhile
-    return websites().get(pk=wanted.pk)
+    return latest(wanted)
 
 
 def change_website(website: Website, webapp: Mapping[str, Any] | None = None, *, enabled: bool | None = None) -> int:

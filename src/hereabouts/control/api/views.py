@@ -78,7 +78,8 @@ class WebsiteList(WebsitesView):
     )
     def get(self, request: Request, username: str) -> Response:
         """List your websites."""
-        return Response([shapes.website_object(website) for website in services.websites(self.account)])
+        found = [website for website in services.websites(self.account) if website.domains.all()]  # else deleted now
+        return Response([shapes.website_object(website) for website in found])
 
     @extend_schema(
         operation_id="create_website",
