@@ -27,7 +27,7 @@ def main() -> int:
     """Exit code 1 when a target is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(GROUPS)}; default all")
-    parser.add_argument("--rounds", type=int, help="rounds of what is repeated (5)")
+    parser.add_argument("--rounds", type=int, help="rounds of what is repeated (5; quick: 2)")
     parser.add_argument("--quick", action="store_true", help="a first impression: fewer and shorter rounds")
     options = parser.parse_args()
     unknown = set(options.names) - set(GROUPS)
@@ -37,7 +37,7 @@ def main() -> int:
         parser.error("the platform needs root: sudo make bench")
     began = time.monotonic()
     rows: list[Row] = []
-    with stage(rounds=options.rounds or (3 if options.quick else 5), quick=options.quick) as on:
+    with stage(rounds=options.rounds or (2 if options.quick else 5), quick=options.quick) as on:
         for name, run in GROUPS.items():
             if options.names and name not in options.names:
                 continue
