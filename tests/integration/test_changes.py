@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from hereabouts.daemons import units
 from tests.platform import Account, Platform, platform, wait_for
@@ -185,3 +189,51 @@ def test_the_units_are_valid(running: Platform, tmp_path: Path) -> None:
     done = subprocess.run(["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "hereabouts.env").stat().st_mode & 0o777 == 0o600
+
+
+SOCKETS = """\
+async def app(scope, receive, send):
+    if scope["type"] != "websocket":
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        await send({"type": "websocket.send", "text": message["text"]})
+"""
+
+
+def test_websockets_outlive_a_reload_until_the_limit_and_are_closed_properly(alice: Account) -> None:
+    domain = "sockets-alice.localhost"
+    alice.write("sockets.py", SOCKETS)
+    alice.create(f"{UVICORN} sockets:app", domain)
+    platform = alice.platform
+    with connect(
+        f"ws://{domain}:{platform.http}/", sock=socket.create_connection(("127.0.0.1", platform.http))
+    ) as held:
+        held.send("before")
+        assert held.recv(10) == "before"
+        began = time.monotonic()
+        assert alice.call("POST", f"{domain}/reload/").status_code == 200
+        held.send("after the reload")
+        assert held.recv(10) == "after the reload"
+        with pytest.raises(ConnectionClosed):
+            held.recv(30)
+        assert time.monotonic() - began >= platform.config.drain_seconds - 1
+        assert held.close_code in (1001, 1012)
+    alice.delete(domain)
+
+
+def test_a_home_that_vanished_is_made_anew_and_the_failure_told(running: Platform) -> None:
+    dora = running.account("dora")
+    domain = "dora.localhost"
+    dora.write("server.py", "raise SystemExit(3)")
+    assert "code 3" in dora.create("python3 server.py", domain)["state"]["detail"]
+    shutil.rmtree(dora.home)
+    answer = dora.call("POST", f"{domain}/reload/")
+    assert answer.status_code == 502
+    assert "No such file or directory" in answer.json()["error_message"]
+    assert dora.home.stat().st_mode & 0o777 == 0o700
+    dora.delete(domain)
