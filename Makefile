@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := nginx libnginx-mod-http-lua lua-resty-core runc nftables iproute2 virtualenvwrapper \
 	golang-github-containers-common ca-certificates python3-venv
+TEST_PACKAGES := postgresql
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Settings of the environment reach the platform through sudo, too.
 SETTINGS := $(if $(SUDO),$(addprefix --preserve-env=,$(filter HEREABOUTS_%,$(.VARIABLES))))
@@ -18,9 +19,11 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 up: packages $(VENV)/stamp  ## run the platform in the foreground
 	@exec $(SUDO) $(SETTINGS) $(BIN)/hereabouts up
 
+test: PACKAGES += $(TEST_PACKAGES)
 test: packages $(VENV)/stamp-dev  ## every test: unit, integration, contract
 	$(BIN)/pytest
 
+check: PACKAGES += $(TEST_PACKAGES)
 check: packages $(VENV)/stamp-dev  ## what a change must pass
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

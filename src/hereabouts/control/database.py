@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from hereabouts import files
@@ -78,7 +78,9 @@ def _migrate(config: Config, where: object) -> None:
     if copy and existed:
         _copy(config.sqlite_file, copy)
     try:
-        call_command("migrate", interactive=False, verbosity=0)
+        # All or nothing: SQLite's file is put back, a PostgreSQL database is changed in one transaction.
+        with transaction.atomic() if config.database else nullcontext():
+            call_command("migrate", interactive=False, verbosity=0)
     except Exception as error:
         connection.close()
         if copy and existed:

@@ -54,6 +54,8 @@ class Means:
     memory: OutOfMemory
     record: Callable[[int, Observation], Awaitable[bool]]
     """Writes an observation down; False when that could not be done now."""
+    owner: Callable[[str], int | None]
+    """The id of the website that has a domain now."""
     prepare: Callable[[str], None]
     """Sees to a domain's certificate before visitors are led there."""
 
@@ -152,7 +154,7 @@ class Keeper:
         """End every process of the website at once, whatever is wanted of it: the platform stops."""
         await asyncio.gather(*(watch.end() for watch in self._watches.values()))
         await asyncio.gather(*(asyncio.to_thread(s.finish, self._limits.stop) for s in self.sandboxes.values()))
-        routes.lead(self._config, self.website, Lead.NOWHERE)
+        self._lead(Lead.NOWHERE)
 
     async def abandon(self) -> None:
         """Stop watching; the processes go on and the next supervisor adopts them."""
@@ -301,8 +303,13 @@ class Keeper:
     async def _route(self, target: Lead) -> None:
         if target is not Lead.NOWHERE:
             await asyncio.to_thread(self._means.prepare, self.website.domain)
-        routes.lead(self._config, self.website, target)
+        self._lead(target)
         self.seen = replace(self.seen, lead=target)
+
+    def _lead(self, target: Lead) -> None:
+        """Lead visitors there; a name that another website has taken since is that one's to lead."""
+        if self._means.owner(self.website.domain) in (None, self.website.id):
+            routes.lead(self._config, self.website, target)
 
     def _move(self, name: str, phase: Phase) -> None:
         sandbox = self.sandboxes[name]

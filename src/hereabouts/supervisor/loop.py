@@ -63,6 +63,7 @@ class Supervisor:
             starts=StartQueue(2 * (os.cpu_count() or 1)),
             memory=OutOfMemory(config.tag),
             record=self._record,
+            owner=lambda domain: self._hosts.get(domain),
             prepare=prepare,
         )
         self._keepers: dict[int, Keeper] = {}
@@ -140,6 +141,8 @@ class Supervisor:
         for sandbox in sorted(found, key=lambda sandbox: sandbox.record.since):
             self._adopt(sandbox, wanted, observed, table)
         self._sweep(found, wanted, table)
+        for website in wanted.values():
+            self._ensure(website)
 
     def _adopt(
         self,
