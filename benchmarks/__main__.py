@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 
-from benchmarks import creation, hundred, idle, latency, reloads, throughput
+from benchmarks import creation, echoes, hundred, idle, killed, latency, reloads, reloads100, thousand, throughput
 from benchmarks.report import Row, show
 from benchmarks.stage import stage
 
@@ -20,6 +20,10 @@ GROUPS = {
     "latency": latency.run,
     "idle": idle.run,
     "reloads": reloads.run,
+    "reloads100": reloads100.run,
+    "echoes": echoes.run,
+    "killed": killed.run,
+    "thousand": thousand.run,
 }
 
 

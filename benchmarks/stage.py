@@ -17,7 +17,7 @@ ACCOUNT = "demo"
 ENVIRONMENT = ".virtualenvs/fast_venv"
 _SERVERS = "hypercorn granian gunicorn uvicorn-worker flask"
 # The defaults of a platform in use, where the tests take smaller ones.
-_SETTINGS = {
+SETTINGS = {
     "START_SECONDS": "60", "DRAIN_SECONDS": "30", "STOP_SECONDS": "10", "HOLD_SECONDS": "30", "LOG_MB": "10",
     "MEMORY_MB": "512", "PROCESSES": "256", "RATE_LIMIT": "1000000",
 }  # fmt: skip
@@ -40,7 +40,7 @@ async def whole(request: Request):
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """What every group of measurements works with."""
 
@@ -108,11 +108,24 @@ def stage(*, rounds: int, quick: bool) -> Iterator[Stage]:
     ensure_wrk()
     console = Console(stderr=True)
     console.print("[dim]Starting a platform and installing servers in an account[/]")
-    with platform(**_SETTINGS) as made:
-        account = Account(made, ACCOUNT, made.cli("token", "create", ACCOUNT).stdout.strip())
+    with platform(**SETTINGS) as made:
+        account = _account(made)
         account.shell(f"workon {Path(ENVIRONMENT).name} && pip install --quiet {_SERVERS}")
-        account.delete(account.domain)
-        account.write("hello.py", _HELLO)
-        live = made.config.live
-        wait_for(lambda: not list(live.iterdir()), 30, "the first website's end")
         yield Stage(made, account, rounds, quick)
+
+
+@contextmanager
+def another(first: Stage) -> Iterator[Stage]:
+    """A second platform beside the first, to measure both in turns. Its account has only uvicorn."""
+    first.say("Starting a second platform")
+    with platform(**SETTINGS) as made:
+        yield Stage(made, _account(made), first.rounds, first.quick)
+
+
+def _account(made: Platform) -> Account:
+    """The first account, without its first website."""
+    account = Account(made, ACCOUNT, made.cli("token", "create", ACCOUNT).stdout.strip())
+    account.delete(account.domain)
+    account.write("hello.py", _HELLO)
+    wait_for(lambda: not list(made.config.live.iterdir()), 30, "the first website's end")
+    return account

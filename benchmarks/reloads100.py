@@ -1,0 +1,109 @@
+"""A hundred reloads under full load: what fails, and how long the most unlucky client waits, against none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median, quantiles
+from time import perf_counter, sleep
+
+from tests.platform import wait_for
+
+from benchmarks.crowd import Crowd, Seen, Span, crowd
+from benchmarks.report import Row
+from benchmarks.stage import Stage
+
+CLIENTS = 32
+_BLOCK = 10
+_PAUSE_SECONDS = 0.3
+_LONGEST_SECONDS = 720.0
+_LIMIT_TIMES = 2.0
+
+
+def run(stage: Stage) -> list[Row]:
+    """Ten reloads, then as long without, and again: the same clients, and what the machine does beside meets both."""
+    wanted, requests = (10, 0) if stage.quick else (100, 200_000)
+    with (
+        stage.website("hundred", stage.hello()) as domain,
+        crowd(stage.platform.http, domain, clients=CLIENTS) as visitors,
+    ):
+        reloading, peace, times = _blocks(stage, domain, visitors, wanted, requests)
+        seen = visitors.stop()
+    during, without = seen.waits(reloading, touching=True), seen.waits(peace, touching=False)
+    return [_failures(seen, during, times, wanted, requests), _stalls(reloading, during, without, len(times))]
+
+
+def _blocks(
+    stage: Stage, domain: str, visitors: Crowd, wanted: int, requests: int
+) -> tuple[list[Span], list[Span], list[float]]:
+    """The stretches with reloads, those without, and how long each reload took."""
+    reloading: list[Span] = []
+    peace: list[Span] = []
+    times: list[float] = []
+    deadline = perf_counter() + _LONGEST_SECONDS
+    met = 0  # requests while there are reloads
+    while (len(times) < wanted or met < requests) and perf_counter() < deadline:
+        stage.say(f"Reload {len(times) + 1} of {wanted}, request {met:,} of {requests:,}")
+        began, before = perf_counter(), visitors.requests
+        times += reload(stage, domain, _BLOCK, _PAUSE_SECONDS)
+        wait_for(lambda: instances(stage, domain) == 1, 60, "the end of the old processes")
+        reloading.append(Span(began, perf_counter()))
+        met += visitors.requests - before
+        sleep(perf_counter() - began)
+        peace.append(Span(reloading[-1].end, perf_counter()))
+    return reloading, peace, times
+
+
+def reload(stage: Stage, domain: str, count: int, pause: float, each: Callable[[], None] = lambda: None) -> list[float]:
+    """So many reloads one after the other; the seconds that each took. ``each`` is called after every one."""
+    times = []
+    for _ in range(count):
+        began = perf_counter()
+        answer = stage.account.call("POST", f"{domain}/reload/")
+        assert answer.status_code == 200, answer.text
+        times.append(perf_counter() - began)
+        each()
+        sleep(pause)
+    return times
+
+
+def instances(stage: Stage, domain: str) -> int:
+    """How many processes a website has, those that drain included."""
+    current = str((stage.platform.config.routes / domain).readlink()).split("-")[0]
+    return sum(path.name.split("-")[0] == current for path in stage.platform.config.instances.iterdir())
+
+
+def _failures(seen: Seen, during: list[float], times: list[float], wanted: int, requests: int) -> Row:
+    answered, failed = len(seen.sent), len(seen.failures)
+    seconds = seen.answered[-1] - seen.sent[0]
+    first = f"; the first: {seen.failures[0][1]}" if failed else ""
+    return Row(
+        f"{len(times)} reloads under full load, GET and POST with 4 kB, {CLIENTS} keep-alive clients, one process",
+        f"{failed} failed of {answered + failed:,}, {len(during):,} of them during reloads ({answered / seconds:,.0f}/s)"
+        f"{first}",
+        f"a reload {median(times):.2f} s (longest {max(times):.2f} s)",
+        f"{failed:+d} failed",
+        f"0 failed of ≥ {requests:,} in ≥ {wanted} reloads",
+        not failed and len(during) >= requests and len(times) >= wanted,
+    )
+
+
+def _stalls(reloading: list[Span], during: list[float], without: list[float], count: int) -> Row:
+    ratio = max(during) / max(without)
+    return Row(
+        f"The longest stall of any client in {count} reloads, against its longest in as long without, in turns of "
+        f"{median(span.end - span.start for span in reloading):.0f} s",
+        _described(during),
+        _described(without),
+        f"{ratio:.2f} ×",
+        f"≤ {_LIMIT_TIMES:g} ×",
+        ratio <= _LIMIT_TIMES,
+    )
+
+
+def _described(waits: list[float]) -> str:
+    parts = quantiles(waits, n=1000)
+    five = ", ".join(f"{wait * 1000:.0f}" for wait in sorted(waits)[:-6:-1])
+    return (
+        f"{max(waits) * 1000:.0f} ms (the five longest {five}; p99.9 {parts[998] * 1000:.0f}, median "
+        f"{median(waits) * 1000:.0f} ms; {len(waits):,} requests)"
+    )
