@@ -78,7 +78,7 @@ def _failures(seen: Seen, during: list[float], times: list[float], wanted: int, 
     first = f"; the first: {seen.failures[0][1]}" if failed else ""
     return Row(
         f"{len(times)} reloads under full load, GET and POST with 4 kB, {CLIENTS} keep-alive clients, one process",
-        f"{failed} failed of {answered + failed:,}, {len(during):,} of them during reloads ({answered / seconds:,.0f}/s)"
+        f"{failed} failed of {answered + failed:,} ({answered / seconds:,.0f}/s), {len(during):,} during reloads"
         f"{first}",
         f"a reload {median(times):.2f} s (longest {max(times):.2f} s)",
         f"{failed:+d} failed",
