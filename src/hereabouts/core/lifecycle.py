@@ -63,11 +63,15 @@ class Lead(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is seen of one website. ``failures`` counts starts and exits gone wrong in a row."""
+    """What is seen of one website.
+
+    ``failures`` counts starts and exits gone wrong in a row, from generation ``counted`` on.
+    """
 
     instances: tuple[Instance, ...] = ()
     lead: Lead | str = Lead.NOWHERE
     failures: int = 0
+    counted: int = 0
     retry_at: float = 0.0
     failed: int = 0
     failure: str | None = None
@@ -279,11 +283,12 @@ def published(seen: Seen, instance_id: str, now: float) -> Seen:
 
 def failed(seen: Seen, generation: int, reason: str, now: float, limits: Limits, *, served: float = 0.0) -> Seen:
     """The website after an instance of ``generation`` failed, having served for ``served`` seconds."""
-    fresh = generation > seen.failed and seen.failed != 0
+    fresh = generation > seen.counted
     failures = 1 if served >= STABLE_SECONDS or fresh else seen.failures + 1
     return replace(
         seen,
         failures=failures,
+        counted=max(seen.counted, generation),
         failed=max(seen.failed, generation),
         failure=reason,
         retry_at=now + pause(failures, limits),

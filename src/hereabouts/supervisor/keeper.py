@@ -37,8 +37,8 @@ from hereabouts.supervisor.watch import Accepted, Elsewhere, Event, Exited, Idle
 
 _SPARE_BYTES = 64 << 20
 """Memory that a reload leaves free on the machine."""
-_HOPELESS_FAILURES = 2
-"""After so many failures in a row visitors are told so, instead of being held until the next try."""
+_SOON_SECONDS = 2.0
+"""Visitors are held for a next try that comes within this time; otherwise they are told."""
 _DEAF_SECONDS = 1.0
 """A server that takes no connections for so long after it did, while its process goes on, is replaced."""
 
@@ -170,7 +170,7 @@ class Keeper:
         if self.wanted is None or not self.wanted.enabled:
             return True
         starting = any(i.phase in (Phase.STARTING, Phase.READY) for i in self.seen.instances)
-        return not starting and self.seen.failures >= min(_HOPELESS_FAILURES, self._limits.crash_limit)
+        return not starting and self.seen.retry_at > time.monotonic() + _SOON_SECONDS
 
     async def _wait_for(self, answered: Callable[[], bool], seconds: float) -> bool:
         self._waiting += 1
