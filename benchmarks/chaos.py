@@ -263,7 +263,7 @@ class Chaos:
 def run(seconds: float, seed: int) -> int:
     """Play one run and print what was done and what visitors saw; 0 when all is well."""
     console = Console()
-    with platform() as made:
+    with platform(CRASH_LIMIT="10") as made:
         account = Account(made, "demo", made.cli("token", "create", "demo").stdout.strip())
         account.write("chaos.py", APP)
         chaos = Chaos(made, account, seed)

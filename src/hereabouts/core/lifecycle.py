@@ -13,7 +13,7 @@ from enum import Enum
 
 from hereabouts.core.webapp import Observation, Status, Website
 
-STABLE_SECONDS = 30.0
+STABLE_SECONDS = 10.0
 """An instance that served this long was well: its end starts a new count of failures."""
 SUPERSEDE_SECONDS = 5.0
 """A start this old gives way when a newer generation is wanted; a younger one is let finish."""

@@ -256,9 +256,13 @@ class Supervisor:
         while True:
             await asyncio.sleep(_ROTATE_SECONDS)
             running = [keeper.website for keeper in self._keepers.values() if keeper.sandboxes]
+            # One call for all: with many websites, going to a thread for each costs more than looking.
+            await asyncio.to_thread(self._rotate_logs, running)
+
+    def _rotate_logs(self, websites: list[Website]) -> None:
+        for website in websites:
             try:
-                for website in running:
-                    await asyncio.to_thread(logs.rotate, self.config, website)
+                logs.rotate(self.config, website)
             except OSError as error:
                 log.error("Could not rotate logs: %s.", error)
 
