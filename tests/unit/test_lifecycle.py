@@ -192,8 +192,8 @@ def test_failures_are_counted() -> None:
     third = lifecycle.failed(second, 2, "c", 8, LIMITS)
     assert (third.failures, third.retry_at) == (3, 308)
     assert lifecycle.failed(third, 3, "d", 9, LIMITS).failures == 1
-    assert lifecycle.failed(third, 2, "d", 9, LIMITS, served=31).failures == 1
-    assert lifecycle.failed(third, 2, "d", 9, LIMITS, served=29).failures == 4
+    assert lifecycle.failed(third, 2, "d", 9, LIMITS, served=11).failures == 1
+    assert lifecycle.failed(third, 2, "d", 9, LIMITS, served=9).failures == 4
     assert lifecycle.failed(third, 1, "d", 9, LIMITS).failed == 2
 
 
