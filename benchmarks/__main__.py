@@ -25,6 +25,8 @@ GROUPS = {
     "killed": killed.run,
     "thousand": thousand.run,
 }
+# What a quick run leaves out unless it is named.
+LONG = ("reloads100", "echoes", "killed", "thousand")
 
 
 def main() -> int:
@@ -32,18 +34,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(GROUPS)}; default all")
     parser.add_argument("--rounds", type=int, help="rounds of what is repeated (5; quick: 2)")
-    parser.add_argument("--quick", action="store_true", help="a first impression: fewer and shorter rounds")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"a first impression: fewer and shorter rounds; {', '.join(LONG)} only when named",
+    )
     options = parser.parse_args()
     unknown = set(options.names) - set(GROUPS)
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
     if os.geteuid() != 0:
         parser.error("the platform needs root: sudo make bench")
+    names = options.names or [name for name in GROUPS if not (options.quick and name in LONG)]
     began = time.monotonic()
     rows: list[Row] = []
     with stage(rounds=options.rounds or (2 if options.quick else 5), quick=options.quick) as on:
         for name, run in GROUPS.items():
-            if options.names and name not in options.names:
+            if name not in names:
                 continue
             try:
                 rows += run(on)
