@@ -74,7 +74,7 @@ class _Verdict:
 
     lost: int = 0
     early: int = 0
-    late: list[float] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
     codes: Counter[int | None] = field(default_factory=Counter)
 
 
@@ -127,7 +127,7 @@ def run(stage: Stage) -> list[Row]:
             f"{verdict.lost} lost of {echoed + verdict.lost:,} messages, {wrong} wrong; closed: {codes}, "
             f"{verdict.early} of them early{broken}",
             f"{len(seen.failures)} failed{failed} of {len(seen.sent):,} requests beside; {len(spans)} reloads; closed "
-            f"{_range(verdict.late)} after the drain limit",
+            f"{_range(verdict.ages)} after the reload was answered",
             f"{verdict.lost:+d} lost, {verdict.codes.total() - sum(verdict.codes[code] for code in _PROPER):+d} "
             "improperly closed",
             f"0 lost before the limit, all closed with {' or '.join(map(str, _PROPER))} after it",
@@ -137,10 +137,10 @@ def run(stage: Stage) -> list[Row]:
     ]  # fmt: skip
 
 
-def _range(late: list[float]) -> str:
-    if not late:
+def _range(ages: list[float]) -> str:
+    if not ages:
         return "never"
-    return f"{min(late):.2f} to {max(late):.2f} s (median {median(late):.2f} s)"
+    return f"{min(ages):.2f} to {max(ages):.2f} s (median {median(ages):.2f} s)"
 
 
 def _judge(talks: list[_Talk], replaced: dict[str, tuple[float, float]]) -> _Verdict:
@@ -158,7 +158,7 @@ def _judge(talks: list[_Talk], replaced: dict[str, tuple[float, float]]) -> _Ver
             continue
         limit = span[0] + _DRAIN_SECONDS
         verdict.early += talk.closed < limit
-        verdict.late.append(talk.closed - span[1] - _DRAIN_SECONDS)
+        verdict.ages.append(talk.closed - span[1])
         if talk.waiting is not None and talk.waiting < limit:
             verdict.lost += 1
     return verdict
