@@ -21,6 +21,8 @@ _KNOWN, _RUNNING, _FEW = 1000, 50, 10
 _LIMIT_PERCENT = 0.5
 _LIMIT_DIFFERENCE = 0.10
 _SETTLE_SECONDS = 10.0
+_PAUSE_SECONDS = 1.2
+"""A reload within a second of the last one waits a moment, to gather others: here none does."""
 _APP = """\
 async def app(scope, receive, send):
     if scope["type"] == "http":
@@ -119,7 +121,7 @@ def _reloads(sites: dict[Stage, str], count: int) -> dict[Stage, list[float]]:
         for each, domain in turn if number % 2 else turn[::-1]:
             if number % 5 == 0:
                 each.say(f"Reload {number + 1} of {count}")
-            times[each] += reload(each, domain, 1, 0.5)
+            times[each] += reload(each, domain, 1, _PAUSE_SECONDS)
             _wait_one(each, domain)
     return times
 

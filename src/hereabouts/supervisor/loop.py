@@ -197,8 +197,9 @@ class Supervisor:
             log.error("The database does not answer: %s. Sites keep running; trying again.", error)
             return
         for website_id, keeper in list(self._keepers.items()):
-            keeper.want(wanted.get(website_id))
-            self._start(website_id, keeper)
+            if website_id not in wanted:
+                keeper.want(None)
+                self._start(website_id, keeper)
         for website in wanted.values():
             self._ensure(website)
         self._stalls.look(time.monotonic())
