@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hereabouts.supervisor.diagnosis import Ended, explain_end, explain_port, explain_silence, last_error
+from hereabouts.supervisor.diagnosis import (
+    Case,
+    Ended,
+    Killed,
+    explain_elsewhere,
+    explain_end,
+    explain_loop,
+    explain_silence,
+    last_error,
+    without_loop,
+)
+from hereabouts.supervisor.kernel import KernelLog
 
 TRACEBACK = """\
 Traceback (most recent call last):
@@ -53,7 +64,7 @@ def test_last_error(errors: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("ended", "errors", "command", "parts"),
     [
-        (Ended(signal=9, out_of_memory=True), "", "x", ["killed for memory", "256 MB", "fewer workers"]),
+        (Ended(signal=9, killed=Killed()), "", "x", ["killed for memory", "256 MB", "fewer workers"]),
         (Ended(signal=9), "", "x", ["ended by signal 9 (SIGKILL)."]),
         (Ended(signal=11), "chatter\n", "x", ["ended by signal 11 (SIGSEGV)."]),
         (Ended(code=137), "", "x", ["signal 9 (SIGKILL)"]),
@@ -82,14 +93,14 @@ def test_last_error(errors: str, line: str) -> None:
     ],
 )  # fmt: skip
 def test_explain_end(ended: Ended, errors: str, command: str, parts: list[str]) -> None:
-    sentence = explain_end(ended, errors, command, 256, served=False)
+    sentence = explain_end(ended, Case(command, errors, 256), served=False)
     for part in parts:
         assert part in sentence
     assert not sentence.endswith(" ")
 
 
 def test_explain_end_of_one_that_served() -> None:
-    assert "after it had served" in explain_end(Ended(code=1), "", "x", 256, served=True)
+    assert "after it had served" in explain_end(Ended(code=1), Case("x"), served=True)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +124,7 @@ def test_explain_end_of_one_that_served() -> None:
     ],
 )
 def test_explain_silence(ports: list[int], errors: str, command: str, parts: list[str]) -> None:
-    sentence = explain_silence(60.0, ports, errors, command)
+    sentence = explain_silence(60.0, ports, [], Case(command, errors))
     for part in parts:
         assert part in sentence
 
@@ -127,8 +138,67 @@ def test_every_end_has_a_sentence(
 ) -> None:
     if not command.strip():
         return
-    sentence = explain_end(Ended(code, number, memory), errors, command.strip(), 512, served=served)
+    killed = Killed(512, 512, "python", 500) if memory else None
+    sentence = explain_end(Ended(code, number, killed), Case(command.strip(), errors), served=served)
     assert sentence
     assert len(sentence) < 1000 + len(command)
-    assert explain_silence(3, [], errors, command)
-    assert explain_port([1], command)
+    assert explain_silence(3, [], [], Case(command, errors))
+    assert explain_elsewhere([1], [], command)
+
+
+@pytest.mark.parametrize(
+    ("errors", "crowded", "start"),
+    [
+        ("RuntimeError: can't start new thread\n", False, "It has too many processes"),
+        ("BlockingIOError: [Errno 11] Resource temporarily unavailable\n", False, "It has too many processes"),
+        ("bash: fork: retry: Resource temporarily unavailable\n", False, "It has too many processes"),
+        ("", True, "It has too many processes: more than its limit, processes = 256, threads included. Start"),
+        ("OSError: [Errno 28] No space left on device: '/home/alice/x'\n", False, "The disk is full. The last error"),
+        ("sqlite3.OperationalError: database or disk is full\n", False, "The disk is full."),
+        ("OSError: [Errno 28] No space left on device\nValueError: since then\n", False, "It exited with code 1"),
+    ],
+)
+def test_shortages(errors: str, crowded: bool, start: str) -> None:
+    case = Case("a $DOMAIN_SOCKET", errors, crowded=crowded)
+    assert explain_end(Ended(code=1), case, served=False).startswith(start)
+    assert explain_silence(60, [], [], case).startswith(start) or start.startswith("It exited")
+
+
+def test_another_socket() -> None:
+    sentence = explain_silence(60, [], ["/home/alice/mine.sock"], Case("uvicorn --uds /home/alice/mine.sock a:b"))
+    assert sentence == (
+        "It listens on the unix socket /home/alice/mine.sock instead of $DOMAIN_SOCKET. "
+        "With uvicorn, write --uds $DOMAIN_SOCKET in place of that path."
+    )
+
+
+def test_a_crash_loop() -> None:
+    told = explain_loop("It exited with code 3.", 5, 5714.0, 6020.0)
+    assert told == ("It failed 5 times in a row since 01:35:14 UTC; next try at 01:40:20 UTC. It exited with code 3.")
+    assert without_loop(told) == without_loop(explain_loop("It exited with code 3.", 2, 0, None))
+    assert without_loop("It exited with code 3.") == "It exited with code 3."
+
+
+KERNEL = b"""\
+4,1,1,-;python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=200
+6,2,2,-;memory: usage 262144kB, limit 262144kB, failcnt 35
+6,3,3,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=7-1-a,mems_allowed=0,oom_memcg=/hereabouts-00ab/\
+7-1-a,task_memcg=/hereabouts-00ab/7-1-a,task=python3,pid=707,uid=700003
+3,4,4,-;Memory cgroup out of memory: Killed process 707 (python3) total-vm:1146988kB, anon-rss:251248kB, file-rss:9kB
+6,5,5,-;cgroup: fork rejected by pids controller in /hereabouts-00ab/8-1-b
+6,6,6,-;cgroup: fork rejected by pids controller in /hereabouts-00cd/9-1-c
+"""
+
+
+def test_the_kernels_log() -> None:
+    log = KernelLog("00ab")
+    for line in KERNEL.splitlines():
+        log.take(line)
+    killed = log.killed("7-1-a")
+    assert killed == Killed(256, 256, "python3", 245)
+    assert log.killed("7-1-a") is None
+    assert [log.rejected(name) for name in ("7-1-a", "8-1-b", "9-1-c")] == [False, True, False]
+    log.forget("8-1-b")
+    assert not log.rejected("8-1-b")
+    told = explain_end(Ended(signal=9, killed=killed), Case("x", memory_mb=256), served=True)
+    assert "more than its 256 MB. It used 256 MB of 256 MB, python3 alone 245 MB. Start fewer workers" in told

@@ -72,6 +72,8 @@ class Seen:
     lead: Lead | str = Lead.NOWHERE
     failures: int = 0
     counted: int = 0
+    failing_since: float = 0.0
+    """When the first of these failures was."""
     retry_at: float = 0.0
     failed: int = 0
     failure: str | None = None
@@ -289,6 +291,7 @@ def failed(seen: Seen, generation: int, reason: str, now: float, limits: Limits,
         seen,
         failures=failures,
         counted=max(seen.counted, generation),
+        failing_since=now if failures == 1 else seen.failing_since,
         failed=max(seen.failed, generation),
         failure=reason,
         retry_at=now + pause(failures, limits),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from dataclasses import dataclass
 
 _EXCEPTION = re.compile(
@@ -20,60 +21,140 @@ _FLAGS = {
 }
 
 
+_CROWDED = re.compile(
+    r"can't start new thread|fork:.*Resource temporarily unavailable|(?:fork|clone|thread|process).*EAGAIN"
+    r"|BlockingIOError: \[Errno 11\]",
+    re.IGNORECASE,
+)
+_FULL = re.compile(r"No space left on device|\[Errno 28\]|ENOSPC|database or disk is full")
+_LOOP = re.compile(r"^It failed \d+ times in a row since \S+ UTC; .*?\. ")
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """What the kernel tells of a kill for memory, in MB: of the sandbox, and of the process that it chose."""
+
+    used_mb: int = 0
+    limit_mb: int = 0
+    program: str = ""
+    program_mb: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a process ended: its exit code, or the signal; both None when a supervisor's restart hid it."""
 
     code: int | None = None
     signal: int | None = None
-    out_of_memory: bool = False
+    killed: Killed | None = None
 
 
-def explain_end(ended: Ended, errors: str, command: str, memory_mb: int, *, served: bool) -> str:
-    """Why the process ended. ``errors`` is the end of its error log, ``memory_mb`` its limit."""
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is known of an instance that failed. ``errors`` is the end of its error log, the limits are its own."""
+
+    command: str
+    errors: str = ""
+    memory_mb: int = 512
+    processes: int = 256
+    crowded: bool = False
+    """Whether the kernel refused it a process."""
+
+
+def explain_end(ended: Ended, case: Case, *, served: bool) -> str:
+    """Why the process ended."""
     number = ended.signal or (ended.code - 128 if ended.code is not None and 128 < ended.code < 160 else None)
-    if ended.out_of_memory:
-        return (
-            f"It was killed for memory: it needed more than its {memory_mb} MB. Start fewer workers, load less at "
-            "once, or ask the operator for more memory."
-        )
+    if ended.killed is not None:
+        return _memory(ended.killed, case.memory_mb)
+    if ended.code not in (0, 126, 127):
+        shortage = _shortage(case)
+        if shortage:
+            return shortage
     if number is not None:
-        return f"It was ended by signal {number} ({_signal_name(number)}).{_exception(errors)}"
+        return f"It was ended by signal {number} ({_signal_name(number)}).{_exception(case.errors)}"
     if ended.code is None:
-        return f"It ended while the supervisor was restarting, so its exit code is not known.{_exception(errors)}"
-    if ended.code == 127:
-        return f"Command not found: {_not_found(errors, command)}. Check the path and that it is installed there."
-    if ended.code == 126:
-        return f"Permission denied: {_not_found(errors, command)} can't be executed. Check the file's mode (chmod +x)."
-    if ended.code == 0:
+        return f"It ended while the supervisor was restarting, so its exit code is not known.{_exception(case.errors)}"
+    return _explain_code(ended.code, case, served=served)
+
+
+def _explain_code(code: int, case: Case, *, served: bool) -> str:
+    if code == 127:
+        return f"Command not found: {_not_found(case)}. Check the path and that it is installed there."
+    if code == 126:
+        return f"Permission denied: {_not_found(case)} can't be executed. Check the file's mode (chmod +x)."
+    if code == 0:
         return (
             "The command ended by itself with exit code 0. A server must keep running in the foreground: remove "
             "a trailing & or a --daemon flag."
         )
     moment = "after it had served" if served else "before it listened on $DOMAIN_SOCKET"
-    return f"It exited with code {ended.code} {moment}.{_evidence(errors)}"
+    return f"It exited with code {code} {moment}.{_evidence(case.errors)}"
 
 
-def explain_silence(seconds: float, ports: list[int], errors: str, command: str) -> str:
+def _memory(killed: Killed, limit_mb: int) -> str:
+    used = f" It used {killed.used_mb} MB of {killed.limit_mb} MB" if killed.limit_mb else ""
+    if used and killed.program:
+        used += f", {killed.program} alone {killed.program_mb} MB"
+    return (
+        f"It was killed for memory: it needed more than its {limit_mb} MB.{used}{'.' if used else ''} Start fewer "
+        "workers, load less at once, or ask the operator for more memory."
+    )
+
+
+def _shortage(case: Case) -> str | None:
+    """The sentence for a failure because there were too many processes, or no room; None for other failures."""
+    line = last_error(case.errors)
+    evidence = f" The last error in its log: {line}." if line else ""
+    if case.crowded or _CROWDED.search(line):
+        return (
+            f"It has too many processes: more than its limit, processes = {case.processes}, threads included."
+            f"{evidence} Start fewer workers or threads, or ask the operator for more."
+        )
+    if _FULL.search(line):
+        return f"The disk is full.{evidence} Remove what is not needed, or ask the operator for more room."
+    return None
+
+
+def explain_silence(seconds: float, ports: list[int], sockets: list[str], case: Case) -> str:
     """Why a process that runs is not reached: it listens elsewhere, or not at all."""
-    if ports:
-        return explain_port(ports, command)
-    hint = _evidence(errors)
-    if re.search(r"permission denied|\[Errno 13\]", errors, re.IGNORECASE):
+    if ports or sockets:
+        return explain_elsewhere(ports, sockets, case.command)
+    shortage = _shortage(case)
+    if shortage:
+        return shortage
+    hint = _evidence(case.errors)
+    if re.search(r"permission denied|\[Errno 13\]", case.errors, re.IGNORECASE):
         return f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s: permission denied.{hint}"
-    if "DOMAIN_SOCKET" not in command:
+    if "DOMAIN_SOCKET" not in case.command:
         return (
             f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s, and the command does not name it. "
-            f"{_advice(command)}"
+            f"{_advice(case.command, 'its host and port')}"
         )
     return f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s.{hint}"
 
 
-def explain_port(ports: list[int], command: str) -> str:
-    """The server took a TCP port instead of the socket: which, and the flag that mends it."""
-    noun = "port" if len(ports) == 1 else "ports"
-    numbers = ", ".join(str(port) for port in ports)
-    return f"It listens on TCP {noun} {numbers} instead of $DOMAIN_SOCKET. {_advice(command)}"
+def explain_elsewhere(ports: list[int], sockets: list[str], command: str) -> str:
+    """The server took a TCP port or another unix socket: which, and the flag that mends it."""
+    if ports:
+        where = f"TCP port{'s' * (len(ports) > 1)} {', '.join(map(str, ports))}"
+        return f"It listens on {where} instead of $DOMAIN_SOCKET. {_advice(command, 'its host and port')}"
+    where = f"the unix socket{'s' * (len(sockets) > 1)} {', '.join(path[:108] for path in sockets[:3])}"
+    return f"It listens on {where} instead of $DOMAIN_SOCKET. {_advice(command, 'that path')}"
+
+
+def explain_loop(reason: str, failures: int, since: float, retry: float | None) -> str:
+    """The reason of a website that fails again and again. Times in seconds since the epoch; no ``retry``: it is on."""
+    following = f"next try at {_clock(retry)} UTC" if retry is not None else "it is being tried again now"
+    return f"It failed {failures} times in a row since {_clock(since)} UTC; {following}. {reason}"
+
+
+def without_loop(detail: str) -> str:
+    """The reason alone."""
+    return _LOOP.sub("", detail)
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%H:%M:%S", time.gmtime(moment))
 
 
 def explain_stall(waiting: int, seconds: float, frame: str | None) -> str:
@@ -86,15 +167,15 @@ def explain_stall(waiting: int, seconds: float, frame: str | None) -> str:
     )
 
 
-def _advice(command: str) -> str:
+def _advice(command: str, place: str) -> str:
     for server, flag in _FLAGS.items():
         if re.search(rf"\b{server}\b", command):
-            return f"With {server}, write {flag} in place of its host and port."
+            return f"With {server}, write {flag} in place of {place}."
     return "Make it listen on the unix socket that $DOMAIN_SOCKET names, for example uvicorn --uds $DOMAIN_SOCKET."
 
 
-def _not_found(errors: str, command: str) -> str:
-    for line in reversed(errors.splitlines()):
+def _not_found(case: Case) -> str:
+    for line in reversed(case.errors.splitlines()):
         found = re.search(
             r"(?:line \d+: |env: )(.+?): (?:command not found|No such file|Permission denied|cannot)", line
         )
@@ -103,7 +184,7 @@ def _not_found(errors: str, command: str) -> str:
         found = re.search(r"env: [‘'](.+?)[’']:", line)
         if found:
             return found.group(1)
-    return command.split()[0]
+    return case.command.split()[0]
 
 
 def _signal_name(number: int) -> str:

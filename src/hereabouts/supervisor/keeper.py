@@ -27,9 +27,9 @@ from hereabouts.core.lifecycle import (
 )
 from hereabouts.core.webapp import Observation, Website, socket_path
 from hereabouts.errors import HereaboutsError, SandboxError
-from hereabouts.supervisor import logs, procfs, routes
-from hereabouts.supervisor.diagnosis import Ended, explain_end, explain_port, explain_silence, explain_stall
-from hereabouts.supervisor.memory import OutOfMemory
+from hereabouts.supervisor import evidence, logs, procfs, routes
+from hereabouts.supervisor.diagnosis import explain_stall
+from hereabouts.supervisor.kernel import KernelLog
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
 from hereabouts.supervisor.starts import URGENT, Place, StartQueue
@@ -51,7 +51,7 @@ class Means:
     secret: bytes
     seccomp: dict[str, Any] | None
     starts: StartQueue
-    memory: OutOfMemory
+    kernel: KernelLog
     record: Callable[[int, Observation], Awaitable[bool]]
     """Writes an observation down; False when that could not be done now."""
     owner: Callable[[str], int | None]
@@ -194,7 +194,7 @@ class Keeper:
         wanted, seen = self.wanted, self.seen
         recorded = True
         if wanted is not None:
-            latest = lifecycle.observation(wanted, seen, time.time(), self._limits)
+            latest = evidence.with_loop(seen, lifecycle.observation(wanted, seen, time.time(), self._limits))
             if self._last is not None and latest.status is self._last.status:
                 latest = replace(latest, since=self._last.since)
             if latest != self._last:
@@ -324,13 +324,7 @@ class Keeper:
 
     async def _give_up(self, name: str) -> None:
         sandbox = self.sandboxes[name]
-        ports = procfs.tcp_ports(sandbox.pid)
-        command, errors = sandbox.record.command, sandbox.errors()
-        if self._means.memory.killed(name):  # a worker, which its server starts again and again
-            killed = Ended(out_of_memory=True)
-            reason = explain_end(killed, errors, command, self._config.memory_mb, served=False)
-        else:
-            reason = explain_silence(self._limits.start, ports, errors, command)
+        reason = evidence.of_silence(self._config, self._means.kernel, sandbox, self._limits.start)
         self._fail(sandbox.website, sandbox.record.generation, reason)
         self._move(name, Phase.TERMINATING)
 
@@ -339,6 +333,7 @@ class Keeper:
         await asyncio.to_thread(remove, self._config, name)
         if sandbox:
             sandbox.close()
+        self._means.kernel.forget(name)
         self._watches.pop(name, None)
         remaining = tuple(i for i in self.seen.instances if i.id != name)
         self.seen = replace(self.seen, instances=remaining)
@@ -369,20 +364,19 @@ class Keeper:
                 self._move(sandbox.name, Phase.TERMINATING)
             case Idle(idle):
                 self.seen = lifecycle.idled(self.seen, sandbox.name, idle=idle)
-            case Elsewhere(ports):
-                self.seen = replace(self.seen, hint=explain_port(ports, sandbox.record.command))
+            case Elsewhere(reason):
+                self.seen = replace(self.seen, hint=reason)
             case Exited():
                 self._exited(sandbox)
         self._wake.set()
 
     def _exited(self, sandbox: Sandboxed) -> None:
-        ended = replace(sandbox.reap(), out_of_memory=self._means.memory.killed(sandbox.name))
+        ended = sandbox.reap()
         instance = self._instance(sandbox.name)
         sandbox.end_probe()
         if instance and instance.phase in lifecycle.LIVE:
             served = time.monotonic() - instance.since if instance.phase is Phase.SERVING else 0.0
-            errors = sandbox.errors()
-            reason = explain_end(ended, errors, sandbox.record.command, self._config.memory_mb, served=served > 0)
+            reason = evidence.of_end(self._config, self._means.kernel, sandbox, ended, served=served > 0)
             self._fail(sandbox.website, sandbox.record.generation, reason, served)
         self.seen = lifecycle.moved(self.seen, sandbox.name, Phase.ENDED, time.monotonic())
 

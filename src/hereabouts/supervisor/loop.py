@@ -24,8 +24,9 @@ from hereabouts.core.store import Store
 from hereabouts.core.webapp import Observation, Website
 from hereabouts.sandbox import console, homes, runtime
 from hereabouts.supervisor import logs, procfs, routes
+from hereabouts.supervisor.diagnosis import without_loop
 from hereabouts.supervisor.keeper import Keeper, Means
-from hereabouts.supervisor.memory import OutOfMemory
+from hereabouts.supervisor.kernel import KernelLog
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import Stalls
 from hereabouts.supervisor.starts import StartQueue
@@ -61,7 +62,7 @@ class Supervisor:
             secret=config.secret_file.read_bytes(),
             seccomp=runtime.seccomp(),
             starts=StartQueue(2 * (os.cpu_count() or 1)),
-            memory=OutOfMemory(config.tag),
+            kernel=KernelLog(config.tag),
             record=self._record,
             owner=lambda domain: self._hosts.get(domain),
             prepare=prepare,
@@ -161,7 +162,7 @@ class Supervisor:
                 lead = Lead.NOWHERE
             seen = Seen(lead=lead, served_once=True)
             if past and past.failed:
-                reason = (past.detail or "").removeprefix(lifecycle.RELOAD_FAILED)
+                reason = without_loop((past.detail or "").removeprefix(lifecycle.RELOAD_FAILED))
                 seen = replace(seen, failed=past.failed, failure=reason, failures=1)
             keeper = self._keepers[record.website_id] = Keeper(self._means, website, seen, past)
         target = table.get(record.domain, "")

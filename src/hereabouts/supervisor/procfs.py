@@ -8,6 +8,8 @@ from pathlib import Path
 
 _CONNECTING, _CONNECTED = "02", "03"
 _TCP_LISTEN = "0A"
+_UNIX_LISTENS = 0x10000
+"""SO_ACCEPTCON in the flags of a unix socket."""
 _SHELLS = frozenset({"bash", "sh", "dash"})
 
 
@@ -29,6 +31,12 @@ def connections(pid: int, path: str) -> int:
 def waiting_connections() -> dict[str, str]:
     """The connections from this machine's namespace that no server has accepted yet: their path by their number."""
     return {row[0]: row[7] for row in _unix_sockets("self") if row[5] == _CONNECTING}
+
+
+def unix_listeners(pid: int) -> list[str]:
+    """The paths of the stream sockets that listen in the process's network namespace."""
+    rows = _unix_sockets(pid)
+    return sorted({row[7] for row in rows if int(row[3], 16) & _UNIX_LISTENS and row[4] == "0001"})
 
 
 def _unix_sockets(pid: int | str) -> list[list[str]]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from hereabouts.core.lifecycle import Instance, Phase
 from hereabouts.core.webapp import Health
-from hereabouts.supervisor import health, procfs
+from hereabouts.supervisor import evidence, health
 from hereabouts.supervisor.sandboxed import Sandboxed
 
 _EAGER_SECONDS = 3.0
 _HINT_SECONDS = 1.5
-"""A server that listens on a TCP port and not on its socket for so long is told of."""
+"""A server that listens elsewhere and not on its socket for so long is told of."""
 _FOREVER = 3600.0
 
 
@@ -41,9 +41,9 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """It listens on TCP ports and not on its socket."""
+    """It listens in another place and not on its socket."""
 
-    ports: list[int]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,10 @@ class Watch:
             await self._accepted()
             return _FOREVER
         if age > _HINT_SECONDS and not self._hinted:
-            ports = procfs.tcp_ports(self._sandbox.pid)
-            if ports:
+            reason = evidence.too_early(self._sandbox)
+            if reason:
                 self._hinted = True
-                self._tell(Elsewhere(ports))
+                self._tell(Elsewhere(reason))
         return 0.004 if age < _EAGER_SECONDS else 0.05
 
     async def _accepted(self) -> None:

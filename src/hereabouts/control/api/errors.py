@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions, status
 from rest_framework.response import Response
@@ -15,7 +17,10 @@ from hereabouts.errors import DomainTaken, InvalidInput, NoSuchAccount, NoSuchWe
 
 TAKEN = "domain with this domain name already exists."
 NOT_FOUND = "Not found."
+DATABASE = "The platform's database can't be used now: {}. Nothing was changed, websites serve on. Try again later."
 WEBAPP_FIELDS = frozenset({"command", "health_path", "health_status", "health_seconds"})
+
+_log = logging.getLogger("hereabouts.control")
 
 
 def answer(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -34,6 +39,9 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
             return Response({"detail": detail}, error.status_code, headers={"Retry-After": str(seconds)})
         case WebsiteDisabled():
             return Response({"detail": str(error)}, status.HTTP_400_BAD_REQUEST)
+        case OperationalError():
+            _log.error("The database does not do its work: %s", error)
+            return Response({"detail": DATABASE.format(error)}, 503, headers={"Retry-After": "5"})
         case PermissionDenied() | NoSuchAccount():
             error = exceptions.PermissionDenied()
     return exception_handler(error, context)

@@ -1,0 +1,62 @@
+"""What is to be seen of an instance that failed, gathered for the sentence that says why."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+
+from hereabouts.config import Config
+from hereabouts.core.lifecycle import Phase, Seen
+from hereabouts.core.webapp import Observation, Status, socket_path
+from hereabouts.supervisor import procfs
+from hereabouts.supervisor.diagnosis import Case, Ended, explain_elsewhere, explain_end, explain_loop, explain_silence
+from hereabouts.supervisor.kernel import KernelLog
+from hereabouts.supervisor.sandboxed import Sandboxed
+
+
+def of_end(config: Config, kernel: KernelLog, sandbox: Sandboxed, ended: Ended, *, served: bool) -> str:
+    """Why an instance's process ended."""
+    ended = replace(ended, killed=kernel.killed(sandbox.name))
+    return explain_end(ended, _case(config, kernel, sandbox), served=served)
+
+
+def of_silence(config: Config, kernel: KernelLog, sandbox: Sandboxed, seconds: float) -> str:
+    """Why an instance that runs does not serve after so many seconds."""
+    case = _case(config, kernel, sandbox)
+    killed = kernel.killed(sandbox.name)
+    if killed is not None:  # a worker, which its server starts again and again
+        return explain_end(Ended(killed=killed), case, served=False)
+    return explain_silence(seconds, procfs.tcp_ports(sandbox.pid), sockets(sandbox), case)
+
+
+def too_early(sandbox: Sandboxed) -> str | None:
+    """What is certainly wrong with an instance that is starting, long before its time is up."""
+    ports, command = procfs.tcp_ports(sandbox.pid), sandbox.record.command
+    named = [path for path in sockets(sandbox) if os.path.basename(path) in command]  # noqa: PTH119 (a name in a table)
+    return explain_elsewhere(ports, named, command) if ports or named else None
+
+
+def sockets(sandbox: Sandboxed) -> list[str]:
+    """The unix sockets where an instance listens, its own excepted."""
+    return [path for path in procfs.unix_listeners(sandbox.pid) if path != socket_path(sandbox.website)]
+
+
+def with_loop(seen: Seen, latest: Observation) -> Observation:
+    """The observation of a website that fails again and again, with how often, since when and what comes next."""
+    if latest.status not in (Status.CRASHED, Status.RESTARTING) or seen.failures < 2 or not latest.detail:
+        return latest
+    ahead = time.time() - time.monotonic()  # the plan's clock is not for people
+    trying = any(instance.phase in (Phase.STARTING, Phase.READY) for instance in seen.instances)
+    retry = None if trying else ahead + seen.retry_at
+    return replace(latest, detail=explain_loop(latest.detail, seen.failures, ahead + seen.failing_since, retry))
+
+
+def _case(config: Config, kernel: KernelLog, sandbox: Sandboxed) -> Case:
+    return Case(
+        sandbox.record.command,
+        sandbox.errors(),
+        config.memory_mb,
+        config.processes,
+        crowded=kernel.rejected(sandbox.name),
+    )

@@ -1,0 +1,256 @@
+"""What befalls a machine: a full disk, a database locked or lost, numbers used again, kills amid changes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+from benchmarks.chaos import CONVERGE_SECONDS, Chaos
+
+from tests.integration.sites import PLAIN, newer, sandboxes, server_pid, site
+from tests.platform import Account, Platform, platform, wait_for
+
+DOMAIN = "faults-carol.localhost"
+COMMAND = "/usr/bin/python3 faults.py $DOMAIN_SOCKET"
+WAITS = "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)\n"
+SITE = PLAIN.replace(
+    "def serve():\n", "def serve():\n    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
+).replace("    def address_string", "    def log_message(self, *_):\n        pass\n\n    def address_string")
+"""The plain site, which writes no log: with print on a full disk it would break its answers off itself."""
+RECEIVES = SITE.replace(
+    "    def address_string",
+    "    def do_POST(self):\n"
+    "        left = size = int(self.headers['Content-Length'])\n"
+    "        while left:\n"
+    "            left -= len(self.rfile.read(min(left, 1 << 16)))\n"
+    "        self.send_response(200)\n"
+    "        self.send_header('Content-Length', str(len(str(size))))\n"
+    "        self.end_headers()\n"
+    "        self.wfile.write(str(size).encode())\n\n"
+    "    def address_string",
+)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Platform]:
+    """A platform whose data is on a small disk of its own, and which holds visitors for three seconds."""
+    with tempfile.TemporaryDirectory(prefix="hereabouts-disk-") as disk:
+        Path(disk).chmod(0o755)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700m,mode=755", "tmpfs", disk], check=True)
+        try:
+            with platform(DATA_DIR=f"{disk}/var", HOLD_SECONDS="3", START_SECONDS="60") as made:
+                yield made
+        finally:
+            subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.fixture(scope="module")
+def carol(place: Platform) -> Account:
+    return place.account("carol")
+
+
+@pytest.fixture(autouse=True)
+def code(carol: Account) -> None:
+    carol.write("faults.py", SITE)
+    (carol.home / "go").unlink(missing_ok=True)
+
+
+def _reloads(account: Account) -> bool:
+    with contextlib.suppress(requests.RequestException):
+        return account.call("POST", f"{DOMAIN}/reload/").status_code == 200
+    return False
+
+
+@contextlib.contextmanager
+def _full(directory: Path) -> Iterator[None]:
+    """Not a byte is free on this disk."""
+    filler = directory / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def test_a_full_disk(place: Platform, carol: Account) -> None:
+    with site(carol, COMMAND, DOMAIN) as website:
+        pid = server_pid(place, website)
+        with _full(place.config.data_dir):
+            assert [place.visit(DOMAIN).status_code for _ in range(5)] == [200] * 5
+            answer = carol.call("POST", f"{DOMAIN}/reload/")
+            assert answer.status_code in (502, 503)
+            assert "No space left on device" in answer.text or "disk is full" in answer.text
+            assert place.visit(DOMAIN).status_code == 200
+        carol.write("faults.py", newer(SITE))
+        wait_for(lambda: _reloads(carol), what="a reload once there is room")
+        assert place.visit(DOMAIN).json()["version"] == "the newer one"
+        wait_for(lambda: not psutil.pid_exists(pid))
+        assert carol.get(DOMAIN)["state"]["detail"] is None
+
+
+def test_a_locked_database(place: Platform, carol: Account) -> None:
+    with site(carol, COMMAND, DOMAIN), ThreadPoolExecutor(1) as pool:
+        holder = sqlite3.connect(place.config.sqlite_file, isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        try:
+            carol.write("faults.py", newer(SITE))
+            reload = pool.submit(carol.call, "POST", f"{DOMAIN}/reload/")
+            assert carol.get(DOMAIN)["state"]["status"] == "running"  # readers are not kept waiting
+            assert [place.visit(DOMAIN).status_code for _ in range(20)] == [200] * 20
+            assert not reload.done()
+        finally:
+            holder.rollback()
+            holder.close()
+        assert reload.result().status_code == 200
+        assert place.visit(DOMAIN).json()["version"] == "the newer one"
+
+
+def test_a_database_that_is_gone_for_a_while(place: Platform, carol: Account) -> None:
+    database = place.config.sqlite_file
+    with site(carol, COMMAND, DOMAIN):
+        away = database.with_name("away")
+        database.parent.rename(away.parent.with_name("elsewhere"))
+        try:
+            assert place.visit(DOMAIN).status_code == 200
+            assert carol.call("GET").status_code in (200, 500, 503)
+            assert place.visit(DOMAIN).status_code == 200
+        finally:
+            away.parent.with_name("elsewhere").rename(database.parent)
+        carol.write("faults.py", newer(SITE))
+        wait_for(lambda: _reloads(carol), what="a reload with the database back")
+        assert place.visit(DOMAIN).json()["version"] == "the newer one"
+
+
+def test_a_number_used_again_is_nobody_of_ours(place: Platform, carol: Account) -> None:
+    """A record of an earlier life names a process that is another's by now."""
+    config = place.config
+    with (
+        site(carol, COMMAND, DOMAIN) as website,
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as other,
+    ):
+        name = next(path.name for path in config.instances.glob(f"{website['id']}-*"))
+        false = f"{website['id']}-1-00000000"
+        for directory in (config.instances, config.run_dir / "oci"):
+            shutil.copytree(directory / name, directory / false)
+            for path in (directory / false).iterdir():
+                text = path.read_text(encoding="utf-8").replace(name, false)
+                path.write_text(text, encoding="utf-8")
+        (config.instances / false / "pid").write_text(str(other.pid))
+        state = config.run_dir / "oci" / false / "state.json"
+        state.write_text(json.dumps({**json.loads(state.read_text()), "init_process_pid": other.pid}))
+        _kill_supervisor(place)
+        wait_for(lambda: not (config.instances / false).exists(), what="the false record is removed")
+        wait_for(lambda: _is_seen(place, website), what="the supervisor answers")
+        assert [found["pid"] == other.pid for found in sandboxes(place, website)] == [False]
+        assert place.visit(DOMAIN).status_code == 200
+        assert other.poll() is None
+        other.communicate(b"\n")
+        assert other.returncode == 0
+
+
+def _is_seen(made: Platform, website: dict[str, Any]) -> bool:
+    with contextlib.suppress(Exception):
+        return bool(sandboxes(made, website))
+    return False
+
+
+def _kill_supervisor(made: Platform) -> None:
+    pid = made.pids()["supervisor"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: made.pids().get("supervisor") not in (pid, None), what="the supervisor is started again")
+
+
+def _held(made: Platform) -> int:
+    rows = Path("/proc/net/unix").read_text().splitlines()
+    return sum(row.endswith(f" {made.config.hold_socket}") and row.split()[5] == "03" for row in rows)
+
+
+@contextlib.contextmanager
+def _starting(carol: Account, code: str) -> Iterator[None]:
+    """A website that starts once there is a file `go`."""
+    carol.write("faults.py", WAITS + code)
+    with ThreadPoolExecutor(1) as pool:
+        creation = pool.submit(carol.create, COMMAND, DOMAIN)
+        try:
+            wait_for((carol.platform.config.routes / DOMAIN).is_symlink)
+            yield
+        finally:
+            carol.write("go", "")
+            creation.exception()
+            carol.delete(DOMAIN)
+
+
+def test_held_for_too_long(place: Platform, carol: Account) -> None:
+    with _starting(carol, SITE):
+        answer = place.visit(DOMAIN)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert "taking long to start" in answer.text
+
+
+def test_a_large_body_is_not_kept_in_memory_while_it_is_held(place: Platform, carol: Account) -> None:
+    size = 100 << 20
+    nginx = psutil.Process(place.pids()["nginx"])
+    before = _memory(nginx)
+    with _starting(carol, RECEIVES), ThreadPoolExecutor(1) as pool:
+        visit = pool.submit(place.visit, DOMAIN, "/", "POST", data=bytes(size))
+        wait_for(lambda: _held(place) > 0, what="the body is held")
+        while_held = _memory(nginx)
+        carol.write("go", "")
+        assert visit.result().text == str(size)
+        assert max(while_held, _memory(nginx)) - before < 16 << 20
+
+
+def _memory(process: psutil.Process) -> int:
+    return sum(each.memory_full_info().uss for each in [process, *process.children(recursive=True)])
+
+
+def test_kills_in_the_middle_of_changes(place: Platform, carol: Account) -> None:
+    chaos = Chaos(place, carol, seed=7)
+    changes: list[tuple[str, Callable[[], None], bool]] = [
+        (
+            "create",
+            lambda: chaos.change("POST", "", json={"domain_name": DOMAIN, "webapp": {"command": COMMAND}}),
+            True,
+        ),
+        ("reload", lambda: chaos.change("POST", f"{DOMAIN}/reload/"), True),
+        ("reload again", lambda: chaos.change("POST", f"{DOMAIN}/reload/"), True),
+        ("delete", lambda: chaos.change("DELETE", f"{DOMAIN}/"), False),
+    ]
+    for name, change, serves in changes:
+        chaos.during(change, lambda: _kill_supervisor(place))
+        began = time.monotonic()
+        wait_for(lambda serves=serves: _converged(chaos, serves=serves), what=f"{name}: {chaos.left}")
+        assert time.monotonic() - began < CONVERGE_SECONDS, name
+
+
+def _converged(chaos: Chaos, *, serves: bool) -> bool:
+    with contextlib.suppress(requests.RequestException, OSError, ValueError):
+        websites = chaos.account.call("GET").json()
+        if [DOMAIN] * serves != [website["domain_name"] for website in websites]:
+            return False
+        if serves and (websites[0]["state"]["status"] != "running" or not chaos.serves(DOMAIN)):
+            return False
+        wanted = {website["id"]: website["domain_name"] for website in websites}
+        wanted[1] = "demo.localhost"  # the first run made it
+        chaos.left = chaos.leftovers(set(wanted), set(wanted.values()))
+        return not chaos.left
+    return False
