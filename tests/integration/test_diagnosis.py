@@ -1,15 +1,27 @@
-"""A website that does not come up says why: in its state and in its error log."""
+"""A website that does not come up says why: in its state and in its error log.
+
+The table in docs/logs-and-states.md is the list of what is tried: each of its rows has a website here that fails so.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
-from tests.integration.sites import ANSWERS, BIN, answering, site, uvicorn
-from tests.platform import Account, wait_for
+from tests.integration.sites import ANSWERS, BIN, PLAIN, answering, server_pid, site, uvicorn
+from tests.platform import Account, platform, wait_for
 
 DOMAIN = "ill-alice.localhost"
 
@@ -177,3 +189,187 @@ def test_memory_taken_while_it_serves(alice: Account) -> None:
         alice.platform.visit(DOMAIN, "/hoard", "POST")
         wait_for(lambda: "killed for memory: it needed more than its 256 MB" in _noted(alice))
         assert alice.platform.visit(DOMAIN).status_code == 200
+
+
+def _table() -> dict[str, str]:
+    """The rows of the documentation: the case, and the sentence that it promises."""
+    text = (Path(__file__).parents[2] / "docs" / "logs-and-states.md").read_text(encoding="utf-8")
+    rows = text.partition("| case | `detail` |")[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+    return {row[0].strip("| "): row[1] for row in cells}
+
+
+def _promised(sentence: str) -> str:
+    """The sentence as a pattern: any number for a number, anything for …"""
+    pattern = re.escape(sentence).replace("…", ".*")
+    return re.sub(r"[0-9]+", "[0-9]+", pattern)
+
+
+def _failing(command: str, code: str = "", **extra: Any) -> Callable[[Account], str]:
+    """A website that does not come up."""
+
+    def detail(alice: Account) -> str:
+        alice.write("main.py", code)
+        body = {"domain_name": DOMAIN, "webapp": {"command": command, **extra}}
+        answer = alice.call("POST", json=body)
+        assert answer.status_code == 201, answer.text
+        return str(wait_for(lambda: alice.get(DOMAIN)["state"]["detail"]))
+
+    return detail
+
+
+def _exited(alice: Account) -> str:
+    alice.write("main.py", ANSWERS)
+    website = alice.create(uvicorn("main"), DOMAIN)
+    assert website["state"]["status"] == "running", website["state"]
+    alice.platform.visit(DOMAIN, "/end?1", "POST")
+    return str(wait_for(lambda: re.search("It exited.*", _noted(alice)), what=alice.log(DOMAIN, "error"))[0])
+
+
+def _killed(alice: Account) -> str:
+    alice.write("main.py", ANSWERS)
+    website = alice.create(uvicorn("main"), DOMAIN)
+    os.kill(server_pid(alice.platform, website), signal.SIGKILL)
+    return str(wait_for(lambda: re.search("It was ended by.*", _noted(alice)))[0])
+
+
+def _deaf(alice: Account) -> str:
+    closes = "            self.server.socket.close()\n            os.unlink(os.environ['DOMAIN_SOCKET'])\n"
+    code = PLAIN.replace("def serve():\n", "def serve():\n    import threading\n")
+    code = code.replace(".serve_forever()", ".serve_forever()\n    threading.Event().wait()")
+    code = code.replace(
+        "(answer)\n\n    def address", f"(answer)\n        if self.path == '/deaf':\n{closes}\n    def address"
+    )
+    alice.write("main.py", code)
+    alice.create("/usr/bin/python3 main.py $DOMAIN_SOCKET", DOMAIN)
+    alice.platform.visit(DOMAIN, "/deaf")
+    alice.platform.visit(DOMAIN)
+    return str(wait_for(lambda: re.search("It stopped.*", _noted(alice)))[0])
+
+
+def _stalled(alice: Account) -> str:
+    alice.write("main.py", answering("/block", "time.sleep(20)"))
+    alice.create(uvicorn("main"), DOMAIN)
+    visitors = [threading.Thread(target=_try, args=(alice, path)) for path in ("/block", "/", "/")]
+    for visitor in visitors:
+        visitor.start()
+    detail = wait_for(lambda: alice.get(DOMAIN)["state"]["detail"], what="the stall in the state")
+    alice.delete(DOMAIN)
+    for visitor in visitors:
+        visitor.join()
+    return str(detail)
+
+
+def _try(alice: Account, path: str) -> None:
+    with pytest.raises(requests.RequestException):
+        alice.platform.visit(DOMAIN, path, timeout=15)
+
+
+def _reloaded_to_a_port(alice: Account) -> str:
+    alice.write("main.py", ANSWERS)
+    alice.create(uvicorn("main"), DOMAIN)
+    alice.call("PATCH", f"{DOMAIN}/", json={"webapp": {"command": f"{BIN}/uvicorn --port 8765 main:app"}})
+    return str(wait_for(lambda: alice.get(DOMAIN)["state"]["detail"]))
+
+
+def _no_sandbox(alice: Account) -> str:
+    alice.write("main.py", ANSWERS)
+    with _read_only(alice.platform.config.instances):
+        return _failing(uvicorn("main"), ANSWERS)(alice)
+
+
+@contextmanager
+def _read_only(place: Path) -> Iterator[None]:
+    subprocess.run(["mount", "--bind", place, place], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def _unattended(alice: Account) -> str:
+    alice.write("main.py", ANSWERS)
+    alice.create(uvicorn("main"), DOMAIN)
+    supervisor = alice.platform.pids()["supervisor"]
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        body = {"webapp": {"command": uvicorn("main", "--no-server-header")}}
+        return str(alice.call("PATCH", f"{DOMAIN}/", json=body).json()["state"]["detail"])
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+
+
+def _no_memory(_: Account) -> str:
+    """On a machine of its own, as far as /proc/meminfo goes: a platform with mounts of its own."""
+    found: list[str] = []
+    trying = threading.Thread(target=_on_a_small_machine, args=(found,))
+    trying.start()
+    trying.join()
+    return found[0]
+
+
+def _on_a_small_machine(found: list[str]) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.unshare(0x00020000) == 0  # CLONE_NEWNS, of this thread and what it starts
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    with platform() as made:
+        memory = made.directory / "meminfo"
+        memory.write_text("MemAvailable: 8000000 kB\n")
+        subprocess.run(["mount", "--bind", memory, "/proc/meminfo"], check=True)
+        demo = Account(made, "demo", made.cli("token", "create", "demo").stdout.strip())
+        domain = "ill-demo.localhost"
+        demo.write("main.py", PLAIN)
+        demo.create("/usr/bin/python3 main.py $domain_SOCKET", domain)
+        memory.write_text("MemAvailable: 60000 kB\n")
+        assert demo.call("POST", f"{domain}/reload/").status_code == 502
+        found.append(_detail(demo, domain))
+
+
+SHORT_OF_PROCESSES = (
+    "import threading\nfor _ in range(200):\n    threading.Thread(target=threading.Event().wait).start()\n"
+)
+FULL = "import os\nwith open('/dev/shm/much', 'wb') as much:\n    while True:\n        much.write(bytes(1 << 20))\n"
+UNHEALTHY = ANSWERS.replace('"status": 200', '"status": 503')
+SILENT_ELSEWHERE = (
+    "import socket, time\ntry:\n    socket.socket(socket.AF_UNIX).bind('/usr/x')\nexcept OSError:\n    "
+    "print('[Errno 13] Permission denied: /usr/x', file=__import__('sys').stderr, flush=True)\ntime.sleep(1000)\n"
+)
+
+CASES: dict[str, Callable[[Account], str]] = {
+    "no-command": _failing("/home/alice/nowhere/uvicorn --uds $DOMAIN_SOCKET main:app"),
+    "no-program": _failing("./main.py $DOMAIN_SOCKET", "#!/usr/bin/python3\n"),
+    "start": _failing(uvicorn("main"), "import fastest\n"),
+    "exit": _exited,
+    "background": _failing("sleep 1000 $DOMAIN_SOCKET & true"),
+    "signal": _killed,
+    "memory": _failing("/usr/bin/python3 main.py", "kept = []\nwhile True:\n    kept.append(bytearray(8 << 20))\n"),
+    "processes": _failing("/usr/bin/python3 main.py $DOMAIN_SOCKET", SHORT_OF_PROCESSES + "raise SystemExit(1)\n"),
+    "disk": _failing("/usr/bin/python3 main.py $DOMAIN_SOCKET", FULL),
+    "port": _failing(f"{BIN}/uvicorn --port 8765 main:app", ANSWERS),
+    "socket": _failing(f"{BIN}/uvicorn --uds /home/alice/mine.sock main:app", ANSWERS),
+    "silent": _failing("sleep 1000; : $DOMAIN_SOCKET"),
+    "unnamed": _failing("sleep 1000"),
+    "forbidden": _failing("/usr/bin/python3 main.py $DOMAIN_SOCKET", SILENT_ELSEWHERE),
+    "health": _failing(uvicorn("main"), UNHEALTHY, health_path="/health", health_seconds=2),
+    "stall": _stalled,
+    "no-memory": _no_memory,
+    "reload": _reloaded_to_a_port,
+    "deaf": _deaf,
+    "sandbox": _no_sandbox,
+    "unattended": _unattended,
+    "loop": lambda alice: (
+        _failing("exit 3")(alice)
+        and str(wait_for(lambda: re.search("It failed.*next try at.*", _detail(alice), re.DOTALL))[0])
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(_table().keys() | CASES.keys()))
+def test_the_documented_sentence_is_told(alice: Account, case: str) -> None:
+    assert case in CASES, "this row of the documentation's table is not tried"
+    assert case in _table(), "this case is missing in the documentation's table"
+    try:
+        assert re.search(_promised(_table()[case]), CASES[case](alice), re.DOTALL)
+    finally:
+        alice.call("DELETE", f"{DOMAIN}/")
