@@ -27,6 +27,7 @@ async def app(scope, receive, send):
     if scope["type"] != "http":
         return
     if scope["path"] == "/block":
+        pathlib.Path("blocked").touch()
         time.sleep(120)
     healthy = scope["path"] != "/health" or pathlib.Path("healthy").exists()
     await send({"type": "http.response.start", "status": 200 if healthy else 503, "headers": []})
@@ -135,11 +136,15 @@ def test_a_blocked_event_loop_is_told_with_its_place(alice: Account, site: str) 
             return
 
     visitors = [threading.Thread(target=visit, args=(path,)) for path in ("/block", "/", "/")]
-    for visitor in visitors:
+    blocked = alice.home / "blocked"
+    blocked.unlink(missing_ok=True)
+    visitors[0].start()
+    wait_for(blocked.exists, what="the event loop is blocked")
+    for visitor in visitors[1:]:
         visitor.start()
     detail = wait_for(lambda: alice.get(site)["state"]["detail"], 40, "the stall in the state")
     assert "It does not answer" in detail
-    assert "changes.py:6" in detail
+    assert "changes.py:7" in detail
     for visitor in visitors:
         visitor.join()
 

@@ -248,10 +248,14 @@ def _deaf(alice: Account) -> str:
 
 
 def _stalled(alice: Account) -> str:
-    alice.write("main.py", answering("/block", "time.sleep(20)"))
+    alice.write("main.py", answering("/block", "pathlib.Path('blocked').touch(); time.sleep(20)"))
+    blocked = alice.home / "blocked"
+    blocked.unlink(missing_ok=True)
     alice.create(uvicorn("main"), DOMAIN)
     visitors = [threading.Thread(target=_try, args=(alice, path)) for path in ("/block", "/", "/")]
-    for visitor in visitors:
+    visitors[0].start()
+    wait_for(blocked.exists, what="its event loop is blocked")
+    for visitor in visitors[1:]:
         visitor.start()
     detail = wait_for(lambda: alice.get(DOMAIN)["state"]["detail"], what="the stall in the state")
     alice.delete(DOMAIN)
