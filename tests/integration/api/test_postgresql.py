@@ -35,8 +35,7 @@ SERVER = (
 def database() -> Iterator[str]:
     """The address of a database in a PostgreSQL server that ends with the test."""
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-    if programs is None:
-        pytest.skip("the package postgresql is not installed")
+    assert programs, "the package postgresql is not installed: `make test` installs it"
     with tempfile.TemporaryDirectory(prefix="hereabouts-postgresql-") as name:
         place = Path(name)
         (place / "password").write_text(PASSWORD)
