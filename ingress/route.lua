@@ -90,16 +90,14 @@ local function show(status, name, retry_after)
     return ngx.exit(ngx.HTTP_OK)
 end
 
+-- The supervisor's answer, and the connection: while that is open, nobody else who is held for this host goes on.
 local function ask(host, seconds)
     local connection = ngx.socket.tcp()
     connection:settimeouts(1000, 1000, (seconds + 2) * 1000)
-    if not connection:connect(settings.supervisor) then
-        return nil
+    if connection:connect(settings.supervisor) then
+        connection:send("hold " .. host .. " " .. seconds .. " " .. ngx.req.start_time() .. "\n")
+        return connection:receive("*l"), connection
     end
-    connection:send("hold " .. host .. " " .. seconds .. "\n")
-    local answer = connection:receive("*l")
-    connection:close()
-    return answer
 end
 
 local function listens(peer)
@@ -121,10 +119,14 @@ function M.hold()
         elseif route.target == "disabled" then
             return show(503, "disabled")
         end
-        local answer = ask(host, math.max(0.1, deadline - ngx.now()))
+        local answer, turn = ask(host, math.max(0.1, deadline - ngx.now()))
         route = lookup(host)
         local peer = route and route.peer
-        if answer == "go" and peer and listens(peer) then
+        local ready = answer == "go" and peer and listens(peer)
+        if turn then
+            turn:close()
+        end
+        if ready then
             ngx.ctx.peer = peer
             return
         elseif answer == "down" and ngx.now() < deadline then

@@ -5,8 +5,10 @@ line                                       answer
 =========================================  ===========================================================
 ``settle WEBSITE_ID GENERATION SECONDS``   ``done`` once that generation serves, failed to come up, or the
                                            website is off or gone; ``waiting`` when the time is up
-``hold HOST SECONDS``                      ``go`` once the host's website serves; ``down`` when it will not
-                                           serve soon; ``nothing`` when nobody has that name
+``hold HOST SECONDS SINCE``                ``go`` once the host's website serves and it is the caller's turn, which
+                                           lasts until he closes the connection (``SINCE``: when his visitor
+                                           came, by which the turns go); ``down`` when it will not serve soon;
+                                           ``nothing`` when nobody has that name
 ``status``                                 one line of JSON: the sandboxes with process id, memory, phase
 =========================================  ===========================================================
 """

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
+import os
 import shutil
+import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,6 +38,19 @@ async def app(scope, receive, send):
     healthy = scope["path"] != "/health" or pathlib.Path("healthy").exists()
     await send({"type": "http.response.start", "status": 200 if healthy else 503, "headers": []})
     await send({"type": "http.response.body", "body": b"ok"})
+"""
+ORDERED = """\
+import os, time
+while not os.path.exists("go"):
+    time.sleep(0.01)
+paths = []
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    body = " ".join(paths).encode()
+    paths.append(scope["path"])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
 """
 DOMAIN = "changes-alice.localhost"
 
@@ -68,12 +87,59 @@ def change(alice: Account, **settings: object) -> requests.Response:
     return answer
 
 
-def test_reloads_at_once_are_few_starts_and_true_answers(alice: Account, site: str) -> None:
+def test_a_hundred_reloads_at_once_are_at_most_two_starts_and_true_answers(alice: Account, site: str) -> None:
     before = starts(alice)
-    with ThreadPoolExecutor(30) as callers:
-        answers = list(callers.map(lambda _: alice.call("POST", f"{site}/reload/").status_code, range(30)))
-    assert answers == [200] * 30
-    assert 1 <= starts(alice) - before < 15
+    together = threading.Barrier(100)
+
+    def reload(_: int) -> int:
+        connection = http.client.HTTPSConnection(
+            "localhost",
+            alice.platform.https,
+            context=ssl.create_default_context(cafile=alice.platform.config.ca_bundle),
+        )
+        connection.connect()  # before, so that what is at once are the calls and not a hundred handshakes
+        together.wait()
+        headers = {"Authorization": f"Token {alice.token}"}
+        connection.request("POST", f"/api/v1/user/alice/websites/{site}/reload/", headers=headers)
+        with closing(connection):
+            return connection.getresponse().status
+
+    with ThreadPoolExecutor(100) as callers:
+        answers = list(callers.map(reload, range(100)))
+    assert answers == [200] * 100
+    assert 1 <= starts(alice) - before <= 2
+
+
+def test_held_visitors_go_on_in_order_of_arrival(alice: Account) -> None:
+    alice.write("ordered.py", ORDERED)
+    (alice.home / "go").unlink(missing_ok=True)
+    domain, asked = "ordered-alice.localhost", alice.platform.config.supervisor_socket
+    made = threading.Thread(target=alice.create, args=(f"{UVICORN} ordered:app", domain))
+    made.start()
+    wait_for(lambda: (alice.platform.config.routes / domain).is_symlink())
+    try:
+        with ThreadPoolExecutor(40) as pool:
+            visits = []
+            for number in range(40):
+                visits.append(pool.submit(alice.platform.visit, domain, f"/{number}"))
+                if number == 20:  # who asks a new supervisor keeps the place
+                    os.kill(alice.platform.pids()["supervisor"], signal.SIGKILL)
+                    made.join()
+                before = number < 20  # then the call that creates the website waits, too
+                wait_for(partial(enough, asked, len(visits) + before), what=f"visitor {number} asks")
+            alice.write("go", "")
+            assert [visit.result().status_code for visit in visits] == [200] * 40
+        paths = alice.platform.visit(domain, "/seen").text.split()
+        assert paths == [f"/{number}" for number in range(40)]
+    finally:
+        made.join()
+        alice.delete(domain)
+
+
+def enough(path: Path, count: int) -> bool:
+    """Whether there are so many connections to a socket of the platform, by the kernel's table."""
+    rows = Path("/proc/net/unix").read_text().splitlines()
+    return sum(row.endswith(f" {path}") and row.split()[5] == "03" for row in rows) >= count
 
 
 def test_a_health_check_keeps_visitors_from_a_process_that_is_not_well(alice: Account, site: str) -> None:

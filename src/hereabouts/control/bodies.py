@@ -1,8 +1,9 @@
-"""Request bodies: read to their end before Django begins, and refused when they are too large."""
+"""Request bodies: read to their end before Django begins, and refused when they are too large. Notes the arrival."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ _Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 _Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 _Application = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
+ARRIVED = "hereabouts.arrived"
+"""The key of an ASGI scope that tells when the request came, in seconds on the monotonic clock."""
 MAX_BODY = 1 << 20
 """Bytes of a request's body that the API takes."""
 
@@ -29,6 +32,7 @@ class WholeBodies:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
+        scope = {**scope, ARRIVED: time.monotonic()}
         try:
             body = await _read(receive)
         except ConnectionError:

@@ -37,10 +37,16 @@ def _fresh(call: Callable[_P, _T]) -> Callable[_P, _T]:
 class DjangoStore:
     """Implements ``core.store.Store``."""
 
+    def __init__(self) -> None:
+        self._read: tuple[object, list[Website]] = (None, [])
+
     @_fresh
     def websites(self) -> list[Website]:
-        """Every website, in one query."""
-        return [_website(row) for row in _rows().iterator(chunk_size=1000)]
+        """Every website, in one query; the same list again while nobody else has changed the database."""
+        version = _version()
+        if version is None or version != self._read[0]:
+            self._read = (version, [_website(row) for row in _rows().iterator(chunk_size=1000)])
+        return self._read[1]
 
     @_fresh
     def website(self, website_id: int) -> Website | None:
@@ -71,6 +77,18 @@ class DjangoStore:
             )
         except IntegrityError:
             return
+
+
+def _version() -> object:
+    """What tells whether another connection wrote since this was last asked; None where nothing can.
+
+    https://www.sqlite.org/pragma.html#pragma_data_version: good for one connection, hence with the connection.
+    """
+    if connection.vendor != "sqlite":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA data_version")
+        return connection.connection, cursor.fetchone()[0]
 
 
 def _rows() -> QuerySet[Domain, Any]:

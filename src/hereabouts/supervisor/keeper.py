@@ -27,12 +27,14 @@ from hereabouts.core.lifecycle import (
 )
 from hereabouts.core.webapp import Observation, Website, socket_path
 from hereabouts.errors import HereaboutsError, SandboxError
+from hereabouts.sandbox.network import Spare
 from hereabouts.supervisor import evidence, logs, procfs, routes
 from hereabouts.supervisor.diagnosis import explain_stall
 from hereabouts.supervisor.kernel import KernelLog
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
 from hereabouts.supervisor.starts import URGENT, Place, StartQueue
+from hereabouts.supervisor.turns import Turns
 from hereabouts.supervisor.watch import Accepted, Elsewhere, Event, Exited, Idle, Unhealthy, Watch
 
 _SPARE_BYTES = 64 << 20
@@ -50,6 +52,7 @@ class Means:
     config: Config
     secret: bytes
     seccomp: dict[str, Any] | None
+    networks: Spare
     starts: StartQueue
     kernel: KernelLog
     record: Callable[[int, Observation], Awaitable[bool]]
@@ -77,6 +80,8 @@ class Keeper:
         self._places: dict[str, Place] = {}
         self._refusing = ""
         self._waiting = 0
+        self.turns = Turns()
+        """Of the visitors who are held, once they may go."""
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
         self._last = past
@@ -85,8 +90,9 @@ class Keeper:
 
     def want(self, website: Website | None) -> None:
         """Take note of what is wanted now; None once the website is deleted."""
-        if website != self.wanted or self._last is None:
-            if website != self.wanted:
+        changed = website is not self.wanted and website != self.wanted
+        if changed or self._last is None:
+            if changed:
                 self.seen = replace(self.seen, changed_at=time.monotonic())
             self.wanted = website
             self.website = website or self.website
@@ -232,7 +238,7 @@ class Keeper:
             return
         try:
             sandbox = await asyncio.to_thread(
-                Sandboxed.start, self._config, website, means.secret, means.seccomp, time.monotonic()
+                Sandboxed.start, self._config, website, means.secret, means.seccomp, means.networks, time.monotonic()
             )
         except HereaboutsError as error:
             place.leave()

@@ -22,7 +22,7 @@ from hereabouts.core import lifecycle
 from hereabouts.core.lifecycle import Instance, Lead, Seen
 from hereabouts.core.store import Store
 from hereabouts.core.webapp import Observation, Website
-from hereabouts.sandbox import console, homes, runtime
+from hereabouts.sandbox import console, homes, network, runtime
 from hereabouts.supervisor import logs, procfs, routes
 from hereabouts.supervisor.diagnosis import without_loop
 from hereabouts.supervisor.keeper import Keeper, Means
@@ -34,6 +34,10 @@ from hereabouts.supervisor.starts import StartQueue
 _TICK_SECONDS = 5.0
 _ROTATE_SECONDS = 1.0
 _LONGEST_HOLD_SECONDS = 3600.0
+_TURN_SECONDS = 0.25
+"""How long the next visitor waits for one who was told to go and does not."""
+_PACE_SECONDS = 0.001
+"""Between the visitors who were held: each connects before the next, and a server is not overrun as it begins."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 _LEADS = {"": Lead.NOWHERE, Lead.WAIT.value: Lead.WAIT, Lead.DISABLED.value: Lead.DISABLED}
@@ -61,6 +65,7 @@ class Supervisor:
             config=config,
             secret=config.secret_file.read_bytes(),
             seccomp=runtime.seccomp(),
+            networks=network.Spare(config),
             starts=StartQueue(2 * (os.cpu_count() or 1)),
             kernel=KernelLog(config.tag),
             record=self._record,
@@ -290,14 +295,33 @@ class Supervisor:
             async with asyncio.timeout(10):
                 line = await reader.readline()
             words = line.decode(errors="replace").split()
-            writer.write((await self._reply(words)).encode() + b"\n")
-            await writer.drain()
+            if words[:1] == ["hold"]:
+                await self._hold(words, reader, writer)
+            else:
+                await _say(writer, await self._reply(words))
         except (OSError, TimeoutError, ValueError) as error:
             log.debug("A question was not answered: %s", error)
         except Exception as error:
             log.error("A question was not answered: %s", error)
         finally:
             writer.close()
+
+    async def _hold(self, words: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer ``hold HOST SECONDS SINCE``. Of those who may go, one is told after the other: each goes on to the
+        website, closing its connection here, before the next is told."""
+        _, host, given, since = words
+        seconds = min(float(given), _LONGEST_HOLD_SECONDS)
+        keeper = self._keepers.get(self._hosts.get(host, 0))
+        answer = await keeper.hold(seconds) if keeper else "nothing"
+        if keeper is None or answer != "go":
+            await _say(writer, answer)
+            return
+        async with keeper.turns.take(float(since)):
+            await _say(writer, answer)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TURN_SECONDS):
+                    await reader.read()
+            await asyncio.sleep(_PACE_SECONDS)
 
     async def _reply(self, words: list[str]) -> str:
         match words:
@@ -306,11 +330,6 @@ class Supervisor:
                 if keeper is None:
                     return "done"
                 return "done" if await keeper.settle(int(generation), float(seconds)) else "waiting"
-            case ["hold", host, seconds]:
-                found = self._keepers.get(self._hosts.get(host, 0))
-                if found is None:
-                    return "nothing"
-                return await found.hold(min(float(seconds), _LONGEST_HOLD_SECONDS))
             case ["status"]:
                 return json.dumps({"sandboxes": await asyncio.to_thread(self._sandboxes)})
             case _:
@@ -331,3 +350,8 @@ class Supervisor:
             for instance in keeper.seen.instances
             if instance.id in keeper.sandboxes
         ]
+
+
+async def _say(writer: asyncio.StreamWriter, answer: str) -> None:
+    writer.write(answer.encode() + b"\n")
+    await writer.drain()

@@ -69,7 +69,13 @@ class Sandboxed:
 
     @classmethod
     def start(
-        cls, config: Config, website: Website, secret: bytes, seccomp: dict[str, Any] | None, now: float
+        cls,
+        config: Config,
+        website: Website,
+        secret: bytes,
+        seccomp: dict[str, Any] | None,
+        spare: network.Spare,
+        now: float,
     ) -> Sandboxed:
         """Make the instance's directory and start its sandbox. Raises SandboxError and leaves nothing behind."""
         name = f"{website.id}-{website.generation}-{secrets.token_hex(4)}"
@@ -85,7 +91,7 @@ class Sandboxed:
                 Phase.STARTING, now, offset,
             )  # fmt: skip
             _write(bundle, record)
-            with network.namespace(config) as namespace:
+            with spare.namespace() as namespace:
                 content = oci.sandbox_config(
                     config, website.account, oci.site_process(website), name=name, secret=secret,
                     rootfs=config.run_dir / "rootfs", etc=homes.etc(config, website.account), namespace=namespace,

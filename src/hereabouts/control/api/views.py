@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
 from django.db import connection
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -15,11 +16,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hereabouts import poke
-from hereabouts.control import services
+from hereabouts.control import reloads, services
 from hereabouts.control.api import schema
 from hereabouts.control.api import serializers as shapes
 from hereabouts.control.api.permissions import OwnUrl
 from hereabouts.control.api.throttling import PerMinute, Strangers
+from hereabouts.control.bodies import ARRIVED
 from hereabouts.control.models import Account, Observation, Website
 from hereabouts.core.lifecycle import RELOAD_FAILED
 from hereabouts.errors import PlatformNotRunning
@@ -149,7 +151,8 @@ class WebsiteReload(WebsitesView):
     def post(self, request: Request, username: str, domain: str) -> Response:
         """Start the website's new code beside the old; visitors change over when it serves."""
         website = self.website()
-        generation = services.reload_website(website)
+        arrived = cast(ASGIRequest, request._request).scope[ARRIVED]
+        generation = reloads.reload_website(website, arrived)
         settled = _settle(website.pk, generation)
         seen: Observation | None = getattr(services.latest(website), "observation", None)
         if seen and seen.serving >= generation:
