@@ -41,6 +41,16 @@ class Config:
     http_port: int = _setting(8080, "port for http", low=1, high=65535)
     https_port: int = _setting(8443, "port for https", low=1, high=65535)
 
+    addresses: tuple[str, ...] = _setting((), "addresses that DNS records lead to; empty: those of the host's name")
+    resolvers: tuple[str, ...] = _setting((), "name servers, address or address:port; empty: the system's")
+
+    site_certificates: str = _setting("local", "certificates of the platform's names: local or acme")
+    wildcard_certificate: str = _setting("", "PEM file with a certificate for *.{domain} and its chain; empty: none")
+    wildcard_key: str = _setting("", "PEM file with the key of wildcard_certificate")
+    acme_directory: str = _setting("https://acme-v02.api.letsencrypt.org/directory", "the certificate authority")
+    acme_email: str = _setting("", "where the authority may write to; empty: nowhere")
+    acme_trust: str = _setting("", "PEM file with what the authority's own HTTPS is trusted by; empty: the usual")
+
     data_dir: Path = _setting(Path("var"), "homes, logs, certificates and the database")
     run_dir: Path = _setting(Path(), "sockets, routes and running sandboxes; empty: /run/hereabouts/…")
     database: str = _setting("", "postgresql://user:password@host/name; empty: SQLite in data_dir")
@@ -164,6 +174,20 @@ class Config:
     @property
     def supervisor_socket(self) -> Path:
         return self.run_dir / "supervisor" / "supervisor.sock"
+
+    @property
+    def certificates_socket(self) -> Path:
+        return self.run_dir / "certificates" / "certificates.sock"
+
+    @property
+    def challenges(self) -> Path:
+        """What nginx answers under ``/.well-known/acme-challenge/``: a file for each token (RFC 8555, 8.3)."""
+        return self.run_dir / "certificates" / "challenges"
+
+    @property
+    def offered(self) -> Path:
+        """Certificates with their keys on the way to nginx: written by control's user, taken by the supervisor."""
+        return self.data_dir / "control" / "offered"
 
     @property
     def hold_socket(self) -> Path:
@@ -341,6 +365,15 @@ def _complete(values: dict[str, Any], sources: dict[str, str], base: Path) -> Co
     return config
 
 
+def parse_resolver(text: str) -> tuple[str, int] | None:
+    """The address and port of a name server: ``9.9.9.9``, ``127.0.0.1:8053``, ``[::1]:53``; None for another text."""
+    host, _, port = text.rpartition(":") if text.count(":") == 1 or "]:" in text else (text, "", "53")
+    try:
+        return str(ip_address(host.strip("[]"))), int(port)
+    except ValueError:
+        return None
+
+
 def _check(config: Config) -> None:
     def refuse(name: str, problem: str, remedy: str) -> SettingError:
         return SettingError(name=name, source=config.sources.get(name, "default"), problem=problem, remedy=remedy)
@@ -355,6 +388,24 @@ def _check(config: Config) -> None:
             f"{config.host!r} contains 'api', on which the official client splits addresses.",
             "Give another host name, such as www." + config.domain + ".",
         )
+    if config.site_certificates not in ("local", "acme"):
+        raise refuse("site_certificates", f"{config.site_certificates!r} is neither.", "Give local or acme.")
+    if bool(config.wildcard_certificate) != bool(config.wildcard_key):
+        raise refuse("wildcard_key", "certificate and key belong together.", "Set both, or neither.")
+    for name in ("wildcard_certificate", "wildcard_key", "acme_trust"):
+        file = getattr(config, name)
+        if file and not Path(file).is_file():
+            raise refuse(name, f"there is no file {file}.", "Name an existing PEM file by its whole path.")
+    if not config.acme_directory.startswith("https://"):
+        raise refuse("acme_directory", f"{config.acme_directory!r} is not an https address.", "Give the directory's.")
+    for address in config.addresses:
+        try:
+            ip_address(address)
+        except ValueError:
+            raise refuse("addresses", f"{address!r} is not an IP address.", "Give the public ones.") from None
+    for server in config.resolvers:
+        if parse_resolver(server) is None:
+            raise refuse("resolvers", f"{server!r} is not an address.", "Give such as 9.9.9.9 or 127.0.0.1:8053.")
     if config.http_port == config.https_port:
         raise refuse("https_port", f"{config.https_port} is also http_port.", "Give two different ports.")
     for address in config.listen:

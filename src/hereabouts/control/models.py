@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 
-from hereabouts.core import webapp
+from hereabouts.core import certificate, webapp
 from hereabouts.errors import NoSuchWebsite
 
 
@@ -39,6 +39,8 @@ class Website(models.Model):
     health_path = models.CharField(max_length=1000, default="", blank=True)
     health_status = models.PositiveSmallIntegerField(default=200)
     health_seconds = models.FloatField(default=30.0)
+    force_https = models.BooleanField(default=False)
+    hsts_seconds = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
 
     @property
@@ -60,15 +62,64 @@ class Website(models.Model):
             generation=self.generation,
             stop_first=self.stop_first,
             health=webapp.parse_health(self.health_path, self.health_status, self.health_seconds),
+            aliases=tuple(webapp.Alias(d.name, d.redirects) for d in self.domains.all() if not d.is_main),
+            force_https=self.force_https,
+            hsts_seconds=self.hsts_seconds,
         )
 
 
 class Domain(models.Model):
-    """A name that leads to a website. Names are stored in lower case, as A-labels."""
+    """A name that leads to a website. Names are stored in lower case, as A-labels.
+
+    One that ``redirects`` sends visitors to the website's main name. ``dns_detail`` is what was wrong when its
+    DNS was last looked up (``dns_checked_at``, seconds since the epoch), None when it led here.
+    """
 
     name = models.CharField(max_length=253, unique=True)
     website = models.ForeignKey(Website, on_delete=models.CASCADE, related_name="domains")
     is_main = models.BooleanField(default=True)
+    redirects = models.BooleanField(default=False)
+    dns_detail = models.TextField(null=True)
+    dns_checked_at = models.FloatField(null=True)
+
+
+class Certificate(models.Model):
+    """A certificate that is wanted for a name: of a website, which has it for as long as the name, or the platform's.
+
+    Times are in seconds since the epoch. The certificates' loop writes all but ``kind``, and for uploaded ones
+    services do. The private key is not here.
+    """
+
+    name = models.CharField(max_length=253, unique=True)
+    domain = models.OneToOneField(Domain, on_delete=models.CASCADE, null=True, related_name="certificate")
+    kind = models.CharField(max_length=30)
+    issuer = models.TextField(default="")
+    subject = models.TextField(default="")
+    names = models.JSONField(default=list)
+    not_before = models.FloatField(default=0.0)
+    not_after = models.FloatField(default=0.0)
+    fingerprint = models.CharField(max_length=64, default="")
+    renew_at = models.FloatField(default=0.0)
+    asked_at = models.FloatField(default=0.0)
+    failures = models.PositiveIntegerField(default=0)
+    next_try_at = models.FloatField(default=0.0)
+    problem = models.TextField(null=True)
+
+    def value(self) -> certificate.Certificate:
+        """The certificate as the core knows it."""
+        found = certificate.Details(
+            self.issuer, self.subject, tuple(self.names), self.not_before, self.not_after, self.fingerprint
+        )
+        return certificate.Certificate(
+            name=self.name,
+            kind=certificate.Kind(self.kind),
+            details=found if self.fingerprint else None,
+            renew_at=self.renew_at,
+            asked_at=self.asked_at,
+            failures=self.failures,
+            next_try_at=self.next_try_at,
+            problem=self.problem,
+        )
 
 
 class Observation(models.Model):

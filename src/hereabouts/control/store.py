@@ -1,4 +1,4 @@
-"""The supervisor's view of the database, through Django's models."""
+"""The loops' view of the database, through Django's models."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from django.conf import settings
 from django.db import IntegrityError, close_old_connections, connection
 from django.db.models import F, QuerySet
 
+from hereabouts.control.models import Certificate as CertificateRow
 from hereabouts.control.models import Domain
 from hereabouts.control.models import Observation as ObservationRow
-from hereabouts.core.webapp import Account, Observation, Website, parse_health
+from hereabouts.core.certificate import Certificate, Kind, Lookup
+from hereabouts.core.domains import is_custom
+from hereabouts.core.webapp import Account, Alias, Observation, Website, parse_health
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -35,24 +39,25 @@ def _fresh(call: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 class DjangoStore:
-    """Implements ``core.store.Store``."""
+    """Implements ``core.store.Store`` and ``core.store.CertificateStore``."""
 
     def __init__(self) -> None:
         self._read: tuple[object, list[Website]] = (None, [])
 
     @_fresh
     def websites(self) -> list[Website]:
-        """Every website, in one query; the same list again while nobody else has changed the database."""
+        """Every website, in two queries; the same list again while nobody else has changed the database."""
         version = _version()
         if version is None or version != self._read[0]:
-            self._read = (version, [_website(row) for row in _rows().iterator(chunk_size=1000)])
+            aliases = _aliases()
+            self._read = (version, [_website(row, aliases) for row in _rows().iterator(chunk_size=1000)])
         return self._read[1]
 
     @_fresh
     def website(self, website_id: int) -> Website | None:
         """One website, or None."""
         row = _rows().filter(website_id=website_id).first()
-        return _website(row) if row else None
+        return _website(row, _aliases(website_id)) if row else None
 
     @_fresh
     def observations(self) -> dict[int, Observation]:
@@ -77,6 +82,50 @@ class DjangoStore:
             )
         except IntegrityError:
             return
+
+    @_fresh
+    def certificates(self) -> list[Certificate]:
+        """Every certificate that is wanted."""
+        return [row.value() for row in CertificateRow.objects.all()]
+
+    @_fresh
+    def certificate(self, name: str) -> Certificate | None:
+        """One of them, or None."""
+        row = CertificateRow.objects.filter(name=name).first()
+        return row.value() if row else None
+
+    @_fresh
+    def record_certificate(self, found: Certificate) -> None:
+        """Keep how it stands; what is not wanted any more, or is of another kind now, is passed over."""
+        held = found.details
+        columns = {} if held is None else {
+            "issuer": held.issuer, "subject": held.subject, "names": list(held.names), "not_before": held.not_before,
+            "not_after": held.not_after, "fingerprint": held.fingerprint,
+        }  # fmt: skip
+        CertificateRow.objects.filter(name=found.name, kind=found.kind.value).update(
+            **columns,
+            renew_at=found.renew_at,
+            asked_at=found.asked_at,
+            failures=found.failures,
+            next_try_at=found.next_try_at,
+            problem=found.problem,
+        )
+
+    @_fresh
+    def want_certificate(self, name: str) -> None:
+        """Want one from the authority; one that is wanted already is left."""
+        CertificateRow.objects.bulk_create([CertificateRow(name=name, kind=Kind.ACME.value)], ignore_conflicts=True)
+
+    @_fresh
+    def custom_domains(self) -> dict[str, int]:
+        """Every custom domain, with the id of its website."""
+        found = Domain.objects.values_list("name", "website_id")
+        return {name: website for name, website in found if is_custom(name, settings.CONFIG.domain)}
+
+    @_fresh
+    def record_lookup(self, lookup: Lookup) -> None:
+        """Keep what the DNS said."""
+        Domain.objects.filter(name=lookup.name).update(dns_detail=lookup.detail, dns_checked_at=lookup.checked_at)
 
 
 def _version() -> object:
@@ -106,10 +155,22 @@ def _rows() -> QuerySet[Domain, Any]:
         health_path=F("website__health_path"),
         health_status=F("website__health_status"),
         health_seconds=F("website__health_seconds"),
+        force_https=F("website__force_https"),
+        hsts_seconds=F("website__hsts_seconds"),
     )
 
 
-def _website(row: Mapping[str, Any]) -> Website:
+def _aliases(website_id: int | None = None) -> dict[int, tuple[Alias, ...]]:
+    """The other names of websites, by website."""
+    found: dict[int, tuple[Alias, ...]] = {}
+    rows = Domain.objects.filter(is_main=False).order_by("pk")
+    chosen = rows if website_id is None else rows.filter(website_id=website_id)
+    for number, name, redirects in chosen.values_list("website_id", "name", "redirects"):
+        found[number] = (*found.get(number, ()), Alias(name, redirects))
+    return found
+
+
+def _website(row: Mapping[str, Any], aliases: Mapping[int, tuple[Alias, ...]]) -> Website:
     return Website(
         id=row["website_id"],
         domain=row["name"],
@@ -119,4 +180,7 @@ def _website(row: Mapping[str, Any]) -> Website:
         generation=row["generation"],
         stop_first=row["stop_first"],
         health=parse_health(row["health_path"], row["health_status"], row["health_seconds"]),
+        aliases=aliases.get(row["website_id"], ()),
+        force_https=row["force_https"],
+        hsts_seconds=row["hsts_seconds"],
     )

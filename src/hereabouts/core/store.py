@@ -1,10 +1,11 @@
-"""How the supervisor reads what is wanted and writes what it saw."""
+"""How the loops read what is wanted and write what they saw."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from hereabouts.core.certificate import Certificate, Lookup
 from hereabouts.core.webapp import Observation, Website
 
 
@@ -22,3 +23,28 @@ class Store(Protocol):
 
     def record(self, website_id: int, observation: Observation) -> None:
         """Keep what was seen. A website that was deleted meanwhile is passed over."""
+
+    def certificates(self) -> Sequence[Certificate]:
+        """Every certificate that is wanted, from an authority or uploaded."""
+
+
+class CertificateStore(Protocol):
+    """The database as the certificates' loop sees it. Calls block; they come from one thread only."""
+
+    def certificates(self) -> Sequence[Certificate]:
+        """Every certificate that is wanted, of every account."""
+
+    def certificate(self, name: str) -> Certificate | None:
+        """One of them, or None where none is wanted."""
+
+    def record_certificate(self, certificate: Certificate) -> None:
+        """Keep how it stands. One that is not wanted any more, or is of another kind now, is passed over."""
+
+    def want_certificate(self, name: str) -> None:
+        """Want one from the authority for a name of the platform itself. One that is wanted already is left."""
+
+    def custom_domains(self) -> Mapping[str, int]:
+        """Every custom domain, with the id of its website."""
+
+    def record_lookup(self, lookup: Lookup) -> None:
+        """Keep what the DNS said. A domain that was deleted meanwhile is passed over."""

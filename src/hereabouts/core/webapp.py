@@ -54,10 +54,20 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """Another name of a website: it serves, or redirects to the main one."""
+
+    name: str
+    redirects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Website:
     """What is wanted of one website. ``generation`` grows with every change that needs a new process.
 
-    With ``stop_first`` the old process ends before the new one starts, for sites that can't run twice.
+    With ``stop_first`` the old process ends before the new one starts, for sites that can't run twice. With
+    ``force_https`` visitors who come over HTTP are sent to HTTPS; ``hsts_seconds`` tells browsers to come that way
+    (RFC 6797; 0: they are not told).
     """
 
     id: int
@@ -68,6 +78,9 @@ class Website:
     generation: int
     stop_first: bool = False
     health: Health | None = None
+    aliases: tuple[Alias, ...] = ()
+    force_https: bool = False
+    hsts_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,56 @@
+"""Certificates as values: where each comes from, what it holds, how its renewal stands.
+
+Times are in seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Where a certificate comes from."""
+
+    ACME = "letsencrypt-auto-renew"
+    UPLOADED = "user-provided"
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a certificate says. ``fingerprint`` is the SHA-256 of its DER form, in hex."""
+
+    issuer: str
+    subject: str
+    names: tuple[str, ...]
+    not_before: float
+    not_after: float
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate that is wanted for one name, and how far it has come.
+
+    ``details`` are those of the one in use, None before there is one. ``renew_at`` is when to see to its renewal,
+    ``asked_at`` when the authority was last asked for that time (RFC 9773). ``failures`` counts orders gone wrong in
+    a row, the last of them for ``problem``; the next is due at ``next_try_at``.
+    """
+
+    name: str
+    kind: Kind
+    details: Details | None = None
+    renew_at: float = 0.0
+    asked_at: float = 0.0
+    failures: int = 0
+    next_try_at: float = 0.0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What the DNS said of a custom domain: ``detail`` tells in one sentence what is wrong, None when it leads here."""
+
+    name: str
+    detail: str | None
+    checked_at: float
