@@ -247,17 +247,34 @@ class Chaos:
             found.append(f"{len(cables)} network cables for {len(instances)} instances")
         return found
 
-    def unexplained(self) -> list[str]:
+    def unexplained(self) -> list[tuple[float, float, str, str]]:
         """Failures of requests that were in no process that was killed while they lasted."""
         return [
-            f"{fault} of {domain} at {began:.2f}–{ended:.2f}"
+            (began, ended, domain, fault)
             for began, ended, domain, fault in self.visits.bad
             if not any(
                 (began - 1.0 <= blow.at <= ended and blow.domain in ("*", domain))
                 or (blow.what == "worker" and began - 1.0 <= blow.at <= ended)
                 for blow in self.blows
             )
-        ]  # fmt: skip
+        ]
+
+    def told(self, failures: list[tuple[float, float, str, str]]) -> list[str]:
+        """Failures in words: those close together as one line, with the blows before them."""
+        lines: list[str] = []
+        rest = sorted(failures, key=lambda failure: failure[1])
+        while rest:
+            near = [rest[0]]
+            for failure in rest[1:]:
+                if failure[1] > near[-1][1] + 0.5:
+                    break
+                near.append(failure)
+            rest = rest[len(near) :]
+            first, last = near[0][1], near[-1][1]
+            faults = ", ".join(f"{count} {fault}" for fault, count in Counter(f[3] for f in near).most_common())
+            blows = ", ".join(f"{b.what} {first - b.at:.2f} s before" for b in self.blows if first - 15 < b.at < last)
+            lines.append(f"{faults} of {len({f[2] for f in near})} sites within {last - first:.2f} s: {blows}")
+        return lines
 
 
 def run(seconds: float, seed: int) -> int:
@@ -291,7 +308,7 @@ def report(console: Console, chaos: Chaos, seed: int) -> int:
     visits = chaos.visits
     console.print(f"{visits.good:,} visits answered, the slowest after {visits.slowest:.1f} s")
     console.print(f"{len(visits.bad)} failed, {len(unexplained)} of them outside a process that was killed")
-    for line in [*unexplained[:20], *chaos.late, *chaos.left]:
+    for line in [*chaos.told(unexplained), *chaos.late, *chaos.left]:
         console.print(f"  {line}")
     well = not unexplained and not chaos.late and not chaos.left
     console.print("Recovered every time." if well else "[red]Something did not recover.[/]")

@@ -18,7 +18,8 @@ from hereabouts import files
 from hereabouts.daemons import processes
 from hereabouts.daemons.processes import Process
 
-_STABLE_SECONDS = 10.0
+_STABLE_SECONDS = 2.0
+"""A process that ran for so long is started again at once: what dies every few seconds may as well serve meanwhile."""
 _EAGER = 3
 _LONGEST_PAUSE = 30.0
 _SHOWN_LINES = 5
