@@ -43,6 +43,10 @@ class DomainTaken(HereaboutsError):
     """The domain {domain} belongs to a website already. Choose another name."""
 
 
+class CertificateRefused(HereaboutsError):
+    """The certificate for {name} is refused: {problem}"""
+
+
 class AccountExists(HereaboutsError):
     """An account named {name} exists already. Choose another name, or see `hereabouts user list`."""
 

@@ -9,6 +9,9 @@ line                                       answer
                                            lasts until he closes the connection (``SINCE``: when his visitor
                                            came, by which the turns go); ``down`` when it will not serve soon;
                                            ``nothing`` when nobody has that name
+``install NAME``                           ``done`` once the certificate that was offered for the name is the one
+                                           that visitors see; ``refused REASON``
+``withdraw NAME``                          ``done`` once the name's certificate, not the local authority's, is gone
 ``status``                                 one line of JSON: the sandboxes with process id, memory, phase
 =========================================  ===========================================================
 """

@@ -5,8 +5,11 @@ Times are in seconds since the epoch.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+
+_MAX_FILE_NAME = 200
 
 
 class Kind(StrEnum):
@@ -54,3 +57,13 @@ class Lookup:
     name: str
     detail: str | None
     checked_at: float
+
+
+def file_name(name: str) -> str:
+    """What a certificate's file is called: ``{name}.pem``; the MD5 stands for a name too long for a file's.
+
+    nginx's Lua makes the same of it (ingress/certificate.lua).
+    """
+    if len(name) > _MAX_FILE_NAME:
+        name = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+    return f"{name}.pem"

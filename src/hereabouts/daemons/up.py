@@ -228,6 +228,7 @@ def _certificates_and_network(config: Config) -> None:
     from hereabouts.certificates import local
     from hereabouts.sandbox import network
 
+    local.move_former(config)
     local.ensure_authority(config)
     local.ensure_platform_certificate(config)
     local.ca_bundle(config)
@@ -245,6 +246,7 @@ def _directories(config: Config) -> None:
     files.directory(config.logs)
     files.directory(config.certificates)
     files.directory(config.secret_file.parent, mode=0o700, owner=owner)
+    files.directory(config.offered, mode=0o700, owner=owner)
 
 
 def platform_log(config: Config, name: str) -> Path:
@@ -347,14 +349,14 @@ def supervisor_answers(config: Config) -> bool:
 
 
 def answers(config: Config) -> bool:
-    """Whether control answers through nginx, over TLS with the platform's own certificate."""
+    """Whether control answers through nginx, over TLS with the platform's certificate by the local authority."""
     address = config.listen[0].strip("[]")
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
     trust = ssl.create_default_context(cafile=str(config.authority_file))
     try:
         with socket.create_connection((address, config.https_port), timeout=5) as plain:
             connection = http.client.HTTPSConnection(config.host, config.https_port, timeout=5)
-            connection.sock = trust.wrap_socket(plain, server_hostname=config.host)
+            connection.sock = trust.wrap_socket(plain, server_hostname="localhost")
             with contextlib.closing(connection):
                 connection.request("GET", "/api/v1/")
                 return connection.getresponse().status < 500

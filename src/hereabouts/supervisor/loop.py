@@ -11,10 +11,10 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from hereabouts import files
 from hereabouts.config import Config
@@ -22,6 +22,7 @@ from hereabouts.core import lifecycle
 from hereabouts.core.lifecycle import Instance, Lead, Seen
 from hereabouts.core.store import Store
 from hereabouts.core.webapp import Observation, Website
+from hereabouts.errors import CertificateRefused
 from hereabouts.sandbox import console, homes, network, runtime
 from hereabouts.supervisor import logs, procfs, routes
 from hereabouts.supervisor.diagnosis import without_loop
@@ -48,15 +49,34 @@ _T = TypeVar("_T")
 log = logging.getLogger("hereabouts.supervisor")
 
 
+class Certificates(Protocol):
+    """The certificates that nginx shows. Calls block; they come from any thread."""
+
+    def prepare(self, name: str) -> None:
+        """See to it that there is one for a name."""
+
+    def forget(self, name: str) -> None:
+        """Remove those of a name that nobody has any more."""
+
+    def install(self, name: str) -> None:
+        """Show the one that was offered for a name. Raises CertificateRefused."""
+
+    def withdraw(self, name: str) -> None:
+        """Show the name's own no longer."""
+
+    def take_over(self, wanted: Collection[str]) -> None:
+        """Install what was offered meanwhile; remove those for names that are not wanted."""
+
+    def look(self) -> None:
+        """See to what the operator gave."""
+
+
 class Supervisor:
     """Keeps every website as the database wants it. The tick is the guarantee, a poke saves waiting."""
 
-    def __init__(
-        self, config: Config, store: Store, prepare: Callable[[str], None], forget: Callable[[str], None]
-    ) -> None:
-        """``prepare`` sees to a domain's certificate, ``forget`` removes it."""
+    def __init__(self, config: Config, store: Store, certificates: Certificates) -> None:
         self.config = config
-        self._forget = forget
+        self._certificates = certificates
         self._store = store
         self._database = ThreadPoolExecutor(  # as control: what SQLite makes beside its file must never be root's
             1, "database", initializer=ctypes.CDLL(None).setfsuid, initargs=(config.control_uid,)
@@ -70,7 +90,7 @@ class Supervisor:
             kernel=KernelLog(config.tag),
             record=self._record,
             owner=lambda domain: self._hosts.get(domain),
-            prepare=prepare,
+            prepare=certificates.prepare,
         )
         self._keepers: dict[int, Keeper] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -135,10 +155,12 @@ class Supervisor:
         found = [sandbox for sandbox in await asyncio.gather(*map(adopt, names)) if sandbox]
         wanted: dict[int, Website] = {}
         observed: dict[int, Observation] = {}
+        certified: set[str] = set()
         while not self._stop.is_set():
             try:
                 wanted = {website.id: website for website in await self._read(self._store.websites)}
                 observed = dict(await self._read(self._store.observations))
+                certified = {certificate.name for certificate in await self._read(self._store.certificates)}
                 break
             except Exception as error:
                 log.error("The database does not answer: %s. Trying again.", error)
@@ -149,6 +171,7 @@ class Supervisor:
         self._sweep(found, wanted, table)
         for website in wanted.values():
             self._ensure(website)
+        await asyncio.to_thread(self._certificates.take_over, certified)
 
     def _adopt(
         self,
@@ -208,6 +231,7 @@ class Supervisor:
                 self._start(website_id, keeper)
         for website in wanted.values():
             self._ensure(website)
+        await asyncio.to_thread(self._certificates.look)
         self._stalls.look(time.monotonic())
         await asyncio.gather(*(k.look_for_stall(self._stalls) for k in list(self._keepers.values()) if k.sandboxes))
 
@@ -246,7 +270,7 @@ class Supervisor:
         if heir is None or logs.path(self.config, heir.website, "error") != logs.path(self.config, website, "error"):
             await asyncio.to_thread(logs.remove, self.config, website)
         if heir is None:
-            await asyncio.to_thread(self._forget, website.domain)
+            await asyncio.to_thread(self._certificates.forget, website.domain)
 
     async def _poke(self, website_id: int) -> Keeper | None:
         """Look again at one website."""
@@ -330,6 +354,15 @@ class Supervisor:
                 if keeper is None:
                     return "done"
                 return "done" if await keeper.settle(int(generation), float(seconds)) else "waiting"
+            case ["install", name]:
+                try:
+                    await asyncio.to_thread(self._certificates.install, name)
+                except CertificateRefused as error:
+                    return f"refused {error.details['problem']}"
+                return "done"
+            case ["withdraw", name]:
+                await asyncio.to_thread(self._certificates.withdraw, name)
+                return "done"
             case ["status"]:
                 return json.dumps({"sandboxes": await asyncio.to_thread(self._sandboxes)})
             case _:
