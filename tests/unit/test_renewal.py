@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,7 +81,7 @@ def test_pauses_grow_from_a_minute_to_six_hours() -> None:
 
     assert 45 <= pauses[0] <= 60
     assert 4.5 * 3600 <= pauses[-1] <= 6 * 3600
-    assert all(later > 1.4 * earlier for earlier, later in zip(pauses[:8], pauses[1:9], strict=True))
+    assert all(later > 1.4 * earlier for earlier, later in pairwise(pauses[:9]))
 
 
 @given(NAMES, LIVES)
