@@ -69,9 +69,9 @@ class Certificates:
         if _NAME.match(name):
             self._path(name).unlink(missing_ok=True)
 
-    def take_over(self, wanted: Collection[str]) -> None:
-        """Install what was offered while nobody listened; remove what is for names without a certificate."""
-        known = {file_name(name): name for name in wanted}
+    def take_over(self, names: Collection[str], certified: Collection[str]) -> None:
+        """Install what was offered for ``certified`` names while nobody listened; remove what is of no name."""
+        known = {file_name(name): name for name in certified}
         with _logged(), _offered(self._config) as directory:
             for file in os.listdir(directory):  # noqa: PTH208 (a descriptor)
                 if file in known:
@@ -79,11 +79,8 @@ class Certificates:
                         self.install(known[file])
                 elif _is_old(os.stat(file, dir_fd=directory, follow_symlinks=False)):
                     os.unlink(file, dir_fd=directory)
-        kept = {*known, file_name(self._wildcard_name)}
-        with suppress(FileNotFoundError):
-            for path in self._path("x").parent.iterdir():
-                if path.name not in kept and _is_old(path.stat()):
-                    path.unlink(missing_ok=True)
+        _keep_only(self._path("x").parent, {*known, file_name(self._wildcard_name)})
+        _keep_only(local.certificate_file(self._config, "x").parent, set(map(file_name, {*names, self._config.host})))
 
     def look(self) -> None:
         """Take the operator's wildcard certificate over where it is new or has changed."""
@@ -163,6 +160,13 @@ def _unfit(content: bytes) -> str | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _keep_only(directory: Path, names: Collection[str]) -> None:
+    with suppress(FileNotFoundError):
+        for path in directory.iterdir():
+            if path.name not in names and _is_old(path.stat()):
+                path.unlink(missing_ok=True)
 
 
 def _is_old(found: os.stat_result) -> bool:
