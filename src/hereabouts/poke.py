@@ -15,8 +15,10 @@ line                                       answer
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
+from typing import Any
 
 from hereabouts.errors import PlatformNotRunning
 
@@ -44,3 +46,18 @@ def settle(path: Path, website_id: int, generation: int, seconds: float) -> bool
     """Poke the supervisor and wait until the generation serves or failed; False when time ran out."""
     line = f"settle {website_id} {generation} {seconds:g}"
     return ask(path, line, seconds=seconds + 5) == "done"
+
+
+def inquire(path: Path, line: str, *, seconds: float) -> dict[str, Any]:
+    """Ask the certificates process, whose answers are JSON.
+
+    Raises PlatformNotRunning when nobody answers in time, or not in this way.
+    """
+    answer = ask(path, line, seconds=seconds)
+    try:
+        found = json.loads(answer)
+    except ValueError as error:
+        raise PlatformNotRunning(path=path) from error
+    if not isinstance(found, dict):
+        raise PlatformNotRunning(path=path)
+    return found

@@ -5,8 +5,12 @@ Times are in seconds since the epoch.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+
+_MAX_FILE_NAME = 200
+_ENDS_SOON_SECONDS = 15 * 86_400
 
 
 class Kind(StrEnum):
@@ -46,6 +50,23 @@ class Certificate:
     next_try_at: float = 0.0
     problem: str | None = None
 
+    def warning(self, now: float) -> str | None:
+        """What its owner has to know: there is none yet for a reason, or it ends before long. None: all is well.
+
+        "Before long" is when a sixth of its life is left, half a month at the longest; renewals begin much earlier.
+        """
+        held = self.details
+        if held is None:
+            return f"There is no certificate for {self.name} yet: {self.problem}" if self.problem else None
+        left = held.not_after - now
+        if left > min(_ENDS_SOON_SECONDS, (held.not_after - held.not_before) / 6):
+            return None
+        when = f"ends in {_span(left)}" if left > 0 else "has ended"
+        if self.kind is Kind.UPLOADED:
+            return f"The certificate of {self.name} {when}. Upload a new one."
+        why = f": {self.problem}" if self.problem else "; it is about to be."
+        return f"The certificate of {self.name} {when} and could not be renewed yet{why}"
+
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -54,3 +75,18 @@ class Lookup:
     name: str
     detail: str | None
     checked_at: float
+
+
+def file_name(name: str) -> str:
+    """What a certificate's file is called: ``{name}.pem``; the MD5 stands for a name too long for a file's.
+
+    nginx's Lua makes the same of it (ingress/certificate.lua).
+    """
+    if len(name) > _MAX_FILE_NAME:
+        name = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+    return f"{name}.pem"
+
+
+def _span(seconds: float) -> str:
+    """A time in days, or in hours where it is less than two days."""
+    return f"{seconds / 86_400:.0f} days" if seconds >= 2 * 86_400 else f"{max(1, seconds // 3600):.0f} hours"
