@@ -65,19 +65,20 @@ def _want(domain: Domain) -> Certificate | None:
             if before is None:
                 raise NoSuchDomain(domain=domain.name) from None
     if before is not None and before.kind != Kind.ACME.value:
-        # Without a fingerprint it counts as not ordered yet; visitors see the uploaded one until it is.
+        # Visitors see the uploaded one, which counts as due, until the authority's takes its place.
         same = Certificate.objects.filter(pk=before.pk, kind=before.kind, fingerprint=before.fingerprint)
-        same.update(kind=Kind.ACME.value, fingerprint="", **_NOT_BEGUN)
+        same.update(kind=Kind.ACME.value, **_NOT_BEGUN)
     return before
 
 
 def _restore(domain: Domain, before: Certificate | None) -> None:
     """Undo ``_want``, unless there is a certificate by now or somebody wants something else."""
-    ordered = Certificate.objects.filter(name=domain.name, kind=Kind.ACME.value, fingerprint="")
+    held = before.fingerprint if before else ""
+    ordered = Certificate.objects.filter(name=domain.name, kind=Kind.ACME.value, fingerprint=held)
     if before is None:
         ordered.delete()
     elif before.kind != Kind.ACME.value:
-        ordered.update(kind=before.kind, fingerprint=before.fingerprint, **_NOT_BEGUN)
+        ordered.update(kind=before.kind, **_NOT_BEGUN)
 
 
 def upload(domain: Domain, cert: str, private_key: str) -> None:

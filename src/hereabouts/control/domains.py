@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
 
 from hereabouts.config import Config
 from hereabouts.control.models import Account, Certificate, Domain, Website
@@ -91,7 +90,7 @@ def release(name: str, website_id: int) -> None:
     """Take the name from the website, within the caller's transaction; one that has it no more is left alone.
 
     Its certificate goes with it. A website that loses its main name goes on under another of its own, or else
-    under the name that its CNAME records point to.
+    under the name that its CNAME records point to. Its process runs on: the next one has the new name.
     """
     website = _lock(website_id)
     domain = Domain.objects.filter(name=name, website_id=website_id).first()
@@ -105,8 +104,6 @@ def release(name: str, website_id: int) -> None:
         hold(website, cname(website_id, _config().domain), is_main=True)
     else:
         Domain.objects.filter(pk=heir.pk).update(is_main=True, redirects=False)
-    # The name is in the command, the logs' names and the environment: a new process has the new one.
-    Website.objects.filter(pk=website_id).update(generation=F("generation") + 1)
 
 
 def _lock(website_id: int) -> Website | None:

@@ -15,7 +15,10 @@ def notice(website: Website, now: float) -> str | None:
 
 
 def _of_domain(domain: Domain, now: float) -> list[str]:
-    certificate: Certificate | None = getattr(domain, "certificate", None)
+    row: Certificate | None = getattr(domain, "certificate", None)
     dns = domain.dns_detail if is_custom(domain.name, settings.CONFIG.domain) else None
-    warning = certificate.value().warning(now) if certificate else None
-    return [text for text in (dns, warning) if text]
+    found = [dns] if dns else []
+    if row is not None and not (dns and row.problem == dns):  # else that is why there is no certificate
+        warning = row.value().warning(now)
+        found += [warning] if warning else []
+    return found

@@ -51,20 +51,20 @@ class Certificate:
     problem: str | None = None
 
     def warning(self, now: float) -> str | None:
-        """What its owner has to know: there is none yet for a reason, or it ends before long. None: all is well.
+        """What its owner has to know: why there is none yet, or that it ends before long. None: all is well.
 
-        "Before long" is when a sixth of its life is left, half a month at the longest; renewals begin much earlier.
+        Before long is when a quarter of its life is left, long after renewals begin; half a month for uploaded ones.
         """
         held = self.details
         if held is None:
             return f"There is no certificate for {self.name} yet: {self.problem}" if self.problem else None
-        left = held.not_after - now
-        if left > min(_ENDS_SOON_SECONDS, (held.not_after - held.not_before) / 6):
+        left, quarter = held.not_after - now, (held.not_after - held.not_before) / 4
+        if left > (min(quarter, _ENDS_SOON_SECONDS) if self.kind is Kind.UPLOADED else quarter):
             return None
         when = f"ends in {_span(left)}" if left > 0 else "has ended"
         if self.kind is Kind.UPLOADED:
             return f"The certificate of {self.name} {when}. Upload a new one."
-        why = f": {self.problem}" if self.problem else "; it is about to be."
+        why = f": {self.problem}" if self.problem else "."
         return f"The certificate of {self.name} {when} and could not be renewed yet{why}"
 
 
@@ -89,4 +89,7 @@ def file_name(name: str) -> str:
 
 def _span(seconds: float) -> str:
     """A time in days, or in hours where it is less than two days."""
-    return f"{seconds / 86_400:.0f} days" if seconds >= 2 * 86_400 else f"{max(1, seconds // 3600):.0f} hours"
+    if seconds >= 2 * 86_400:
+        return f"{seconds / 86_400:.0f} days"
+    hours = max(1, int(seconds // 3600))
+    return "1 hour" if hours == 1 else f"{hours} hours"
