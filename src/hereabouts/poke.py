@@ -38,7 +38,6 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,41 +69,16 @@ def settle(path: Path, website_id: int, generation: int, seconds: float) -> bool
     return ask(path, line, seconds=seconds + 5) == "done"
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """How an order for a certificate ended: ``done``, ``failed`` or ``waiting`` still.
+def inquire(path: Path, line: str, *, seconds: float) -> dict[str, Any]:
+    """Ask the certificates process, whose answers are JSON.
 
-    Of one that failed: whose it is to mend, the words for its owner, and from when on (seconds since the epoch) the
-    authority takes another order, None where it named no time.
+    Raises PlatformNotRunning when nobody answers in time, or not in this way.
     """
-
-    status: str
-    kind: str = ""
-    problem: str = ""
-    retry_at: float | None = None
-
-
-def issue(path: Path, name: str, seconds: float) -> Issued:
-    """Have the authority's certificate for a name ordered, and wait until visitors see it, ``seconds`` at the longest.
-
-    Raises PlatformNotRunning.
-    """
-    return Issued(**_told(path, f"issue {name} {seconds:g}", seconds + 5))
-
-
-def look(path: Path, name: str) -> str | None:
-    """What is wrong with a custom domain's DNS now; None when it leads here. Raises PlatformNotRunning."""
-    detail: str | None = _told(path, f"look {name}", 30)["detail"]
-    return detail
-
-
-def proof(path: Path, name: str, value: str) -> tuple[bool, list[str]]:
-    """Whether the TXT record that proves whose a name is holds a value; what it holds. Raises PlatformNotRunning."""
-    answer = _told(path, f"proof {name} {value}", 30)
-    return answer["proved"], answer["found"]
-
-
-def _told(path: Path, line: str, seconds: float) -> dict[str, Any]:
-    """One answer of the certificates process."""
-    answer: dict[str, Any] = json.loads(ask(path, line, seconds=seconds))
-    return answer
+    answer = ask(path, line, seconds=seconds)
+    try:
+        found = json.loads(answer)
+    except ValueError as error:
+        raise PlatformNotRunning(path=path) from error
+    if not isinstance(found, dict):
+        raise PlatformNotRunning(path=path)
+    return found

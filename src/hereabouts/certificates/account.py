@@ -23,8 +23,9 @@ from josepy.jwa import ES256
 from josepy.jwk import JWK, JWKEC
 
 from hereabouts import files
-from hereabouts.certificates.failure import Fault, OrderFailed
 from hereabouts.config import Config
+from hereabouts.core.certificate import Fault
+from hereabouts.errors import OrderFailed
 
 _NONCE_TRIES = 12
 _TIMEOUT_SECONDS = 30

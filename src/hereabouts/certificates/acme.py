@@ -22,11 +22,12 @@ from josepy.json_util import field
 
 from hereabouts import files
 from hereabouts.certificates.account import Account, AccountGone, network, refusal
-from hereabouts.certificates.failure import Fault, OrderFailed
 from hereabouts.certificates.orders import Order, Orders
 from hereabouts.config import Config
 from hereabouts.core import pem
+from hereabouts.core.certificate import Fault
 from hereabouts.core.renewal import Window
+from hereabouts.errors import OrderFailed
 
 _PATIENCE_SECONDS = 90.0
 _FIRST_POLL_SECONDS = 0.05

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from cryptography import x509
 
 from hereabouts import files, poke
-from hereabouts.certificates.failure import Fault, OrderFailed
 from hereabouts.certificates.shown import NotAnswering, shown
 from hereabouts.config import Config
 from hereabouts.core import pem, renewal
-from hereabouts.core.certificate import Certificate, Details, Kind, file_name
+from hereabouts.core.certificate import Certificate, Details, Fault, Kind, file_name
 from hereabouts.core.store import CertificateStore
-from hereabouts.errors import PlatformNotRunning
+from hereabouts.errors import OrderFailed, PlatformNotRunning
 
 if TYPE_CHECKING:
     from hereabouts.certificates.acme import Authority

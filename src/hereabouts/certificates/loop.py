@@ -19,12 +19,12 @@ from typing import TypeVar
 
 from hereabouts import files
 from hereabouts.certificates.dns import Dns
-from hereabouts.certificates.failure import Fault, OrderFailed
 from hereabouts.certificates.issuer import Issuer
 from hereabouts.certificates.lookups import Lookups
 from hereabouts.config import Config
-from hereabouts.core.certificate import Lookup
+from hereabouts.core.certificate import Fault, Lookup
 from hereabouts.core.store import CertificateStore
+from hereabouts.errors import OrderFailed
 
 _TICK_SECONDS = 5.0
 _OWN_NAMES_SECONDS = 3600.0
@@ -160,7 +160,7 @@ class CertificatesLoop:
         if failure is None:
             return {"status": "done"}
         return {
-            "status": "failed", "kind": failure.fault.value, "problem": failure.problem, "retry_at": failure.retry_at,
+            "status": "failed", "kind": failure.kind, "problem": failure.problem, "retry_at": failure.retry_at,
         }  # fmt: skip
 
 

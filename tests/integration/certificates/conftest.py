@@ -99,8 +99,12 @@ class Stage:
     def delete(self, name: str) -> None:
         self.run(_CHANGE, name, "null")
 
-    def issue(self, name: str, seconds: float = 60) -> poke.Issued:
-        return poke.issue(self.platform.config.certificates_socket, name, seconds)
+    def ask(self, line: str, seconds: float = 90) -> dict[str, Any]:
+        """A question to the certificates process."""
+        return poke.inquire(self.platform.config.certificates_socket, line, seconds=seconds)
+
+    def issue(self, name: str, seconds: float = 60) -> dict[str, Any]:
+        return self.ask(f"issue {name} {seconds:g}", seconds + 5)
 
     def shown(self, name: str) -> x509.Certificate | None:
         """What a visitor is shown now; None where he is refused."""
