@@ -43,6 +43,10 @@ class DomainTaken(HereaboutsError):
     """The domain {domain} belongs to a website already. Choose another name."""
 
 
+class CertificateRefused(HereaboutsError):
+    """The certificate for {name} is refused: {problem}"""
+
+
 class NoSuchDomain(HereaboutsError):
     """No website of this account has the domain {domain}. Add it to one first."""
 

@@ -20,6 +20,16 @@ class Kind(StrEnum):
     UPLOADED = "user-provided"
 
 
+class Fault(StrEnum):
+    """Whose it is to mend that an order failed: the owner's DNS, the authority's, or the platform's."""
+
+    DNS = "dns"
+    AUTHORITY = "authority"
+    LIMIT = "limit"
+    UNREACHABLE = "unreachable"
+    PLATFORM = "platform"
+
+
 @dataclass(frozen=True, slots=True)
 class Details:
     """What a certificate says. ``fingerprint`` is the SHA-256 of its DER form, in hex."""

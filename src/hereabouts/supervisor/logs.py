@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -85,3 +86,12 @@ def remove(config: Config, website: Website) -> None:
         log = path(config, website, kind)
         log.unlink(missing_ok=True)
         log.with_name(f"{log.name}.1").unlink(missing_ok=True)
+
+
+def rename(config: Config, old: Website, new: Website) -> None:
+    """Call the logs by the website's new main name. What has them open goes on writing into them."""
+    for kind in KINDS:
+        log, target = path(config, old, kind), path(config, new, kind)
+        for suffix in ("", ".1"):
+            with suppress(FileNotFoundError):
+                log.with_name(log.name + suffix).rename(target.with_name(target.name + suffix))
