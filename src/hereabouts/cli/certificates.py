@@ -71,9 +71,11 @@ def _days(each: Shown, now: float) -> Any:
 def gather(config: Config, now: float) -> list[Shown]:
     """Every certificate, those for which somebody has to do something first. Needs root and the database."""
     from hereabouts.control.store import DjangoStore
+    from hereabouts.core.pem import covers
 
-    found = [_of_name(each, now) for each in DjangoStore().certificates()]
-    found += [*_wildcard(config, now), *_local(config, now)]
+    found = [_of_name(each, now) for each in DjangoStore().certificates()] + _wildcard(config, now)
+    used = [each.name for each in found if each.not_after is not None]
+    found += [each for each in _local(config, now) if not covers(used, each.name)]  # visitors see those instead
     return sorted(found, key=lambda each: (each.warning is None, each.kind == "local", each.name))
 
 

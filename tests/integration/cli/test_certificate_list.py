@@ -51,7 +51,8 @@ def check(hereabouts: Run, **settings: str) -> dict[str, Any]:
 def test_each_kind_and_how_its_renewal_stands(data: Path, hereabouts: Run) -> None:
     config = load({"HEREABOUTS_DATA_DIR": str(data)}, data)
     local.ensure_authority(config)
-    local.ensure_certificate(config, "alice.localhost")
+    for name in ("alice.localhost", "a.test"):
+        local.ensure_certificate(config, name)
     wanted(data, "a.test", "letsencrypt-auto-renew", 60)
     wanted(data, "b.test", "letsencrypt-auto-renew", 40, failures=1, problem="No.\nReally.", next_try_at=NOW + 999)
     wanted(data, "c.test", "letsencrypt-auto-renew", None)
