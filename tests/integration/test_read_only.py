@@ -13,7 +13,6 @@ from typing import Any
 
 import psutil
 import pytest
-import requests
 
 from tests.integration.sites import newer, sandboxes, server_pid
 from tests.integration.test_faults import COMMAND, RECEIVES
@@ -103,12 +102,10 @@ def _kill(place: Platform, name: str) -> None:
     wait_for(lambda: place.pids().get(name) not in (pid, None), what=f"{name} is started again")
 
 
-def _answers(place: Platform, website: dict[str, Any]) -> bool:
+def _answers(account: Account, website: dict[str, Any]) -> bool:
     """Whether control and the supervisor are both there."""
     with contextlib.suppress(Exception):
-        return bool(sandboxes(place, website)) and requests.get(
-            f"{place.api}/api/v1/", verify=str(place.config.authority_file), timeout=5
-        ).status_code < 500
+        return bool(sandboxes(account.platform, website)) and account.call("GET").status_code == 200
     return False
 
 
@@ -156,13 +153,20 @@ def test_a_disk_that_becomes_read_only(disk: Disk, place: Platform) -> None:
     # The platform's own processes are started again where they die: they have no log then, but they work.
     _kill(place, "supervisor")
     _kill(place, "control")
-    wait_for(lambda: _answers(place, website), what="control and supervisor answer")
+    wait_for(lambda: _answers(carol, website), what="control and supervisor answer")
     assert "starts without its log" in place.output.read_text(encoding="utf-8")
     assert carol.call("POST", f"{DOMAIN}/reload/").status_code == 503
     assert _wanted(carol) == before
     for domain in (DOMAIN, LATEST):
         _serves(place, domain)
     assert [server_pid(place, one) for one in (website, latest)] == processes
+
+    # A website that dies now can't be started, which its visitors are told; the others go on.
+    os.kill(processes[1], signal.SIGKILL)
+    assert place.visit(LATEST).status_code == 503
+    _kill(place, "supervisor")
+    wait_for(lambda: _answers(carol, website), what="the supervisor answers")
+    _serves(place, DOMAIN)
 
     # It stops as ever, and does not start before the disk is mended.
     assert place.stop() == 0
