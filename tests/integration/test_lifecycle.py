@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import threading
 import time
@@ -373,6 +374,39 @@ def test_deleted_while_no_supervisor_looked(running: Platform, alice: Account) -
             assert deletion.result().status_code == 204
         wait_for(lambda: not remains(running, website), what="nothing is left of it")
         assert running.visit(DOMAIN).status_code == 404
+
+
+def test_the_logs_of_one_deleted_while_no_supervisor_looked(running: Platform, alice: Account) -> None:
+    """It had no process, so that its logs are all that the next supervisor finds of it."""
+    with (
+        site(alice, COMMAND, DOMAIN) as website,
+        site(alice, COMMAND, "off-alice.localhost") as off,
+        site(alice, COMMAND, "on-alice.localhost") as on,
+    ):
+        logs = running.config.logs
+        for each in (website, off, on):
+            assert running.visit(each["domain_name"]).status_code == 200
+            (logs / "alice" / f"{each['domain_name']}.server.log.1").touch()
+        (logs / "alice" / "notes.log").touch()
+        for each in (website, off):
+            assert alice.call("PATCH", f"{each['domain_name']}/", json={"enabled": False}).status_code == 200
+            wait_for(lambda each=each: not sandboxes(running, each), what="its process is gone")
+        others = [path for path in logs.rglob("*") if not path.name.startswith(DOMAIN)]
+        others = [
+            path for path in others if re.match("o(ff|n)-alice|notes", path.name) or path.parent.name == "platform"
+        ]
+        supervisor = psutil.Process(running.pids()["supervisor"])
+        supervisor.suspend()
+        with ThreadPoolExecutor(1) as pool:
+            deletion = pool.submit(alice.call, "DELETE", f"{DOMAIN}/")
+            wait_for(lambda: alice.call("GET", f"{DOMAIN}/").status_code == 404)
+            supervisor.kill()
+            assert deletion.result().status_code == 204
+        wait_for(lambda: not remains(running, website), what="nothing is left of it")
+        wait_for(lambda: _supervised(running, on), what="the supervisor answers")
+        assert [path for path in others if not path.exists()] == []
+        assert len([path for path in others if path.parent.name == "alice"]) == 9
+        (logs / "alice" / "notes.log").unlink()
 
 
 def test_a_new_owner_keeps_the_name_when_the_supervisor_dies(running: Platform, alice: Account) -> None:
