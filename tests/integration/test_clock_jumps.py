@@ -245,7 +245,7 @@ def test_a_certificate_of_that_time_is_good(clock: Clock, place: Platform, erin:
 @pytest.mark.parametrize("way", JUMPS)
 def test_calls_are_counted_for_a_minute(clock: Clock, erin: Account, way: str) -> None:
     method = {"forward": "GET", "back": "HEAD"}[way]  # each is counted for itself
-    wait_for(lambda: erin.call(method, "nobody.localhost/").status_code == 429, what="the rate is used up")
+    wait_for(lambda: erin.call(method, "nobody.localhost/").status_code == 429, 60, "the rate is used up")
     clock.jump(JUMPS[way])
     answer = erin.call(method, "nobody.localhost/")
     assert answer.status_code == 404 or int(answer.headers["Retry-After"]) <= 60
