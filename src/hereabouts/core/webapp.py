@@ -19,8 +19,9 @@ _MAX_SOCKET_PATH = 107
 """Bytes of a unix socket's path, without its closing zero: unix(7)."""
 
 RESERVED_ACCOUNTS = frozenset(
-    {"api", "admin", "www", "webapp", "root", "nobody", "hereabouts", "localhost", "static", "mail"}
+    {"api", "admin", "www", "webapp", "root", "nobody", "hereabouts", "localhost", "static", "mail", "platform"}
 )
+"""``platform`` because the platform's own logs have that name beside those of the accounts."""
 
 
 class Status(StrEnum):

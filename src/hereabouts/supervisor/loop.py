@@ -146,7 +146,13 @@ class Supervisor:
         table = routes.read(self.config)
         for sandbox in sorted(found, key=lambda sandbox: sandbox.record.since):
             self._adopt(sandbox, wanted, observed, table)
-        self._sweep(found, wanted, table)
+        if self._stop.is_set():  # perhaps before it was read what is wanted
+            return
+        try:
+            self._sweep(found, wanted, table)
+            logs.sweep(self.config, [*wanted.values(), *(sandbox.website for sandbox in found)])
+        except OSError as error:  # the disk may be read-only by now
+            log.error("Could not remove what earlier websites left: %s. The next supervisor tries again.", error)
         for website in wanted.values():
             self._ensure(website)
 
