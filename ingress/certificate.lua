@@ -1,4 +1,6 @@
--- Which certificate does this name show? {directory}/{name}.pem, key and chain, kept by its modification time.
+-- Which certificate does this name show? own/{name}.pem, else for a name directly under the sites domain
+-- own/_.{sites domain}.pem, else local/{name}.pem: key and chain in one file, kept by its time of change.
+-- The platform's own names have one more at last, which nginx has set already; other names are refused.
 local ssl = require "ngx.ssl"
 local lrucache = require "resty.lrucache"
 local ffi = require "ffi"
@@ -17,11 +19,14 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, hereabouts_
 local AT_FDCWD, STATX_BASIC_STATS = -100, 0x7ff
 local found = ffi.new("hereabouts_statx")
 local kept = lrucache.new(2000)
-local directory
+local settings, platform
 local M = {}
 
 function M.configure(given)
-    directory = given.directory
+    settings, platform = given, {}
+    for name in given.platform:gmatch("%S+") do
+        platform[name] = true
+    end
 end
 
 -- What tells one version of a file from the next; nothing where there is no file.
@@ -43,35 +48,51 @@ local function load(path)
     return chain and key and { chain = chain, key = key }
 end
 
--- Without a certificate of its own, a name is shown the platform's, which nginx has set already.
-function M.show()
-    local name = ssl.server_name()
-    if not name then
-        return
-    end
-    name = name:lower()
-    if #name > 253 or name:find("[^a-z0-9.-]") or name:find("^%.") then
-        return
-    end
-    -- A name that would be too long for a file's has its hash there (certificates/local.py).
-    local path = directory .. (#name > 200 and ngx.md5(name) or name) .. ".pem"
+-- The certificate in a file, or nothing where there is none.
+local function read(path)
     local latest = version(path)
     if not latest then
-        return
+        return nil
     end
-    local certificate = kept:get(name)
+    local certificate = kept:get(path)
     if not certificate or certificate.version ~= latest then
         certificate = load(path)
         if not certificate then
-            ngx.log(ngx.ERR, "the certificate of ", name, " can't be read: ", path)
-            return
+            ngx.log(ngx.ERR, "this certificate can't be read: ", path)
+            return nil
         end
         certificate.version = latest
-        kept:set(name, certificate)
+        kept:set(path, certificate)
     end
-    ssl.clear_certs()
-    assert(ssl.set_cert(certificate.chain))
-    assert(ssl.set_priv_key(certificate.key))
+    return certificate
+end
+
+-- A name that would be too long for a file's has its hash there (core/certificate.py).
+local function file(directory, name)
+    return settings.directory .. directory .. (#name > 200 and ngx.md5(name) or name) .. ".pem"
+end
+
+local function find(name)
+    if #name > 253 or name:find("[^a-z0-9.-]") or name:find("^%.") then
+        return nil
+    end
+    local certificate = read(file("own/", name))
+    if not certificate and name:sub(name:find(".", 1, true) or -1) == "." .. settings.domain then
+        certificate = read(file("own/", "_." .. settings.domain))
+    end
+    return certificate or not platform[name] and read(file("local/", name))
+end
+
+function M.show()
+    local name = (ssl.server_name() or settings.host):lower()
+    local certificate = find(name)
+    if certificate then
+        ssl.clear_certs()
+        assert(ssl.set_cert(certificate.chain))
+        assert(ssl.set_priv_key(certificate.key))
+    elseif not platform[name] then
+        ssl.clear_certs()
+    end
 end
 
 return M

@@ -1,5 +1,6 @@
--- Who serves this host? One readlink of routes/{host}: "{target}:{account}:{log}", the target being a socket's
--- name in live/, or "wait" or "disabled". No business rules here: this finds a socket, or asks the supervisor.
+-- Who serves this host? One readlink of routes/{host}: "{target}:{account}:{log}" or "{target}:{account}:{log}:{policy}",
+-- the target being a socket's name in live/, or "wait" or "disabled", the policy words such as "https,hsts=300,to=name"
+-- (supervisor/routes.py). No business rules here: this finds a socket, or asks the supervisor.
 local balancer = require "ngx.balancer"
 local ffi = require "ffi"
 
@@ -11,7 +12,7 @@ int clock_gettime(int clock, hereabouts_timespec *found);
 
 local C = ffi.C
 local find, match = string.find, string.match
-local SIZE, LONGEST_HOST, REMEMBERED = 512, 253, 4096
+local SIZE, LONGEST_HOST, REMEMBERED = 1024, 253, 4096
 local text = ffi.new("char[?]", SIZE)
 local CLOCK_MONOTONIC, moment = 1, ffi.new("hereabouts_timespec")
 
@@ -48,9 +49,17 @@ local path_of = remembering(function(host)
 end)
 
 local parse = remembering(function(link)
-    local target, account, log = match(link, "^([^:]+):([^:]+):(.+)$")
-    local peer = target and target ~= "wait" and target ~= "disabled" and "unix:" .. settings.live .. target .. ".sock"
-    return target and { target = target, account = account, log = log, peer = peer }
+    local target, account, log, policy = match(link, "^([^:]+):([^:]+):([^:]+):?(.*)$")
+    if not target then
+        return false
+    end
+    local peer = target ~= "wait" and target ~= "disabled" and "unix:" .. settings.live .. target .. ".sock"
+    local hsts = match(policy, "hsts=(%d+)")
+    return {
+        target = target, account = account, log = log, peer = peer, policy = policy ~= "",
+        https = find("," .. policy .. ",", ",https,", 1, true) and true, to = match(policy, "to=([a-z0-9.-]+)"),
+        hsts = hsts and "max-age=" .. hsts,
+    }
 end)
 
 -- The route of a host: its target, account and log, and its peer where the target is a socket; or nothing.
@@ -62,6 +71,15 @@ local function lookup(host)
     end
 end
 
+-- What holds for the host's visitors: whom to send elsewhere is told where requests wait, which keeps the usual way short.
+local function policed(route, var, peer)
+    local secure = var.scheme == "https"
+    if secure and route.hsts then
+        var.hereabouts_hsts = route.hsts
+    end
+    return not route.to and (secure or not route.https) and peer
+end
+
 -- The first try goes to the host's site, the second, or the first without a site, to where requests wait.
 function M.balance()
     local peer
@@ -71,6 +89,9 @@ function M.balance()
         if route then
             var.hereabouts_account, var.hereabouts_log = route.account, route.log
             peer = route.peer
+            if route.policy then
+                peer = policed(route, var, peer)
+            end
         end
         if peer then
             balancer.set_more_tries(1)
@@ -93,6 +114,29 @@ local function show(status, name, retry_after)
         ngx.print(pages[name])
     end
     return ngx.exit(ngx.HTTP_OK)
+end
+
+-- Send the visitor to HTTPS, or to the website's main name, if the route says so. The address is made of names that are
+-- ours and, behind the first slash, of what was asked for, as it was sent.
+local function redirect(route, host)
+    local secure = ngx.var.http_x_forwarded_proto == "https"  -- set by the server in front, whatever was sent
+    local leave = route.https and not secure
+    if not leave and not route.to then
+        return false
+    end
+    secure = secure or leave
+    local port, usual = settings.http_port, 80
+    if secure then
+        port, usual = settings.https_port, 443
+    end
+    local method, uri = ngx.req.get_method(), ngx.var.request_uri
+    ngx.header["Location"] = (secure and "https://" or "http://") .. (route.to or host)
+        .. (port == usual and "" or ":" .. port) .. (find(uri, "^/") and "" or "/") .. uri
+    ngx.header["Cache-Control"] = "no-store"  -- the owner may think better of it
+    ngx.status = not route.to and (method == "GET" or method == "HEAD") and 301 or 308
+    ngx.header["Content-Length"] = 0
+    ngx.exit(ngx.HTTP_OK)
+    return true
 end
 
 -- The supervisor's answer, and the connection: while that is open, nobody else who is held for this host goes on.
@@ -127,7 +171,11 @@ function M.hold()
         local route = lookup(host)
         if not route then
             return show(404, "nothing")
-        elseif route.target == "disabled" then
+        end
+        if redirect(route, host) then
+            return
+        end
+        if route.target == "disabled" then
             return show(503, "disabled")
         end
         local answer, turn = ask(host, math.max(0.1, deadline - now()))

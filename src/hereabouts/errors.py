@@ -43,6 +43,36 @@ class DomainTaken(HereaboutsError):
     """The domain {domain} belongs to a website already. Choose another name."""
 
 
+class CertificateRefused(HereaboutsError):
+    """The certificate for {name} is refused: {problem}"""
+
+
+class NoSuchDomain(HereaboutsError):
+    """No website of this account has the domain {domain}. Add it to one first."""
+
+
+class MainDomain(HereaboutsError):
+    """{domain} is the website's main name, {problem}"""
+
+
+class NoCertificate(HereaboutsError):
+    """There is no certificate for {domain}. {problem}"""
+
+
+class OrderFailed(HereaboutsError):
+    """{problem}"""
+
+    def __init__(self, kind: str, problem: str, retry_at: float | None = None) -> None:
+        """``kind`` says whose fault it is: dns, authority, limit, unreachable, platform or waiting.
+
+        ``retry_at`` is when to try again, in seconds since the epoch; None: whenever it is mended.
+        """
+        self.kind = kind
+        self.problem = problem
+        self.retry_at = retry_at
+        super().__init__(problem=problem)
+
+
 class AccountExists(HereaboutsError):
     """An account named {name} exists already. Choose another name, or see `hereabouts user list`."""
 

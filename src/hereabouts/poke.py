@@ -1,4 +1,6 @@
-"""Asking the supervisor: one line there, one line back, over its unix socket.
+"""Asking the supervisor and the certificates process: one line there, one line back, over a unix socket of each.
+
+The supervisor:
 
 =========================================  ===========================================================
 line                                       answer
@@ -9,20 +11,41 @@ line                                       answer
                                            lasts until he closes the connection (``SINCE``: when his visitor
                                            came, by which the turns go); ``down`` when it will not serve soon;
                                            ``nothing`` when nobody has that name
+``install NAME``                           ``done`` once the certificate that was offered for the name is the one
+                                           that visitors see; ``refused REASON``
+``withdraw NAME``                          ``done`` once the name's certificate, not the local authority's, is gone
 ``status``                                 one line of JSON: the sandboxes with process id, memory, phase
+=========================================  ===========================================================
+
+The certificates process, whose answers are each one line of JSON:
+
+=========================================  ===========================================================
+line                                       answer
+=========================================  ===========================================================
+``issue NAME SECONDS``                     ``{"status": "done"}`` once visitors see the authority's certificate;
+                                           ``{"status": "failed", "kind", "problem", "retry_at"}``, the kind being
+                                           ``dns``, ``authority``, ``limit``, ``unreachable`` or ``platform``;
+                                           ``{"status": "waiting"}`` when the time is up
+``look NAME``                              ``{"detail"}``: what is wrong with a custom domain's DNS as it is now, what
+                                           is expected and which record to create; null when it leads here
+``proof NAME VALUE``                       ``{"proved", "found"}``: whether the TXT record
+                                           ``_hereabouts-challenge.NAME`` holds the value; what it holds
+``status``                                 ``{"orders"}``: the names whose orders are under way
 =========================================  ===========================================================
 """
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
+from typing import Any
 
 from hereabouts.errors import PlatformNotRunning
 
 
 def ask(path: Path, line: str, *, seconds: float) -> str:
-    """Send one line to the supervisor and return its answer, waiting ``seconds`` at the longest.
+    """Send one line to a process and return its answer, waiting ``seconds`` at the longest.
 
     Raises PlatformNotRunning when nobody answers.
     """
@@ -44,3 +67,18 @@ def settle(path: Path, website_id: int, generation: int, seconds: float) -> bool
     """Poke the supervisor and wait until the generation serves or failed; False when time ran out."""
     line = f"settle {website_id} {generation} {seconds:g}"
     return ask(path, line, seconds=seconds + 5) == "done"
+
+
+def inquire(path: Path, line: str, *, seconds: float) -> dict[str, Any]:
+    """Ask the certificates process, whose answers are JSON.
+
+    Raises PlatformNotRunning when nobody answers in time, or not in this way.
+    """
+    answer = ask(path, line, seconds=seconds)
+    try:
+        found = json.loads(answer)
+    except ValueError as error:
+        raise PlatformNotRunning(path=path) from error
+    if not isinstance(found, dict):
+        raise PlatformNotRunning(path=path)
+    return found

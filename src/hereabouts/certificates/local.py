@@ -1,13 +1,13 @@
 """The local authority: it signs for the names that no public authority knows, such as demo.localhost.
 
-A certificate is one file, ``live/{name}.pem``, with its private key and its chain, so that no reader ever
+A certificate is one file, ``local/{name}.pem``, with its private key and its chain, so that no reader ever
 pairs an old key with a new certificate.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
+import shutil
 import threading
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hereabouts import files
 from hereabouts.config import Config
+from hereabouts.core.certificate import file_name
 from hereabouts.sandbox.homes import nginx_ids
 
 AUTHORITY_NAME = "Hereabouts local authority"
@@ -32,13 +33,24 @@ _BACKDATE = timedelta(days=2)
 """A certificate that was made while this machine's clock was ahead is good once it is right again."""
 _MAX_COMMON_NAME = 64
 """RFC 5280, upper bound of a common name."""
-_MAX_FILE_NAME = 200
 _SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 _Pair = tuple[ec.EllipticCurvePrivateKey, x509.Certificate]
 _lock = threading.Lock()
 _known: dict[Path, tuple[int, int, float]] = {}
 """For each certificate found good: its own and the authority's time of change (ns), and when to renew it."""
+
+
+def move_former(config: Config) -> None:
+    """Move what an earlier version kept in ``live/``. An nginx of that version finds it there until the next start."""
+    former, present = config.certificates / "live", config.certificates / "local"
+    if former.is_symlink():
+        former.unlink()
+    elif former.is_dir() and not present.exists():
+        former.rename(present)
+        former.symlink_to(present.name)
+    elif former.is_dir():
+        shutil.rmtree(former)
 
 
 def ensure_authority(config: Config) -> None:
@@ -64,10 +76,8 @@ def forget(config: Config, name: str) -> None:
 
 
 def certificate_file(config: Config, name: str) -> Path:
-    """Where the certificate for ``name`` is; a name too long for a file's is replaced by its MD5 (ngx.md5)."""
-    if len(name) > _MAX_FILE_NAME:
-        name = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
-    return config.certificates / "live" / f"{name}.pem"
+    """Where the certificate that the local authority signed for ``name`` is."""
+    return config.certificates / "local" / file_name(name)
 
 
 def ca_bundle(config: Config) -> Path:

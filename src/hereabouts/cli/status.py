@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hereabouts.config import Config
     from hereabouts.core.webapp import Observation, Website
 
-_NAMES = ("up", "nginx", "control", "supervisor")
+_NAMES = ("up", "nginx", "control", "supervisor", "certificates")
 _STYLES = {
     "running": "green", "starting": "cyan", "restarting": "yellow", "crashed": "bold red", "stopped": "bold red",
     "disabled": "dim", "sleeping": "blue",

@@ -12,13 +12,15 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from hereabouts.config import Config
+from hereabouts.control import domains
 from hereabouts.control.models import Account, Domain, Website
-from hereabouts.core.domains import check_ownership, parse_domain
+from hereabouts.core.domains import parse_domain
 from hereabouts.core.webapp import (
+    check_hsts,
     parse_account_name,
     parse_command,
     parse_health,
@@ -35,7 +37,9 @@ from hereabouts.errors import (
     WebsiteDisabled,
 )
 
-_WEBAPP_SETTINGS = ("command", "stop_first", "health_path", "health_status", "health_seconds")
+_WEBAPP_SETTINGS = (
+    "command", "stop_first", "health_path", "health_status", "health_seconds", "force_https", "hsts_seconds",
+)  # fmt: skip
 
 
 def _config() -> Config:
@@ -141,7 +145,8 @@ def _hash(token: str) -> str:
 
 def websites(account: Account | None = None) -> QuerySet[Website]:
     """The account's websites (everybody's without one), oldest first, with all that an answer tells of them."""
-    found = Website.objects.select_related("account", "observation").prefetch_related("domains").order_by("pk")
+    names = Prefetch("domains", Domain.objects.select_related("certificate").order_by("-is_main", "pk"))
+    found = Website.objects.select_related("account", "observation").prefetch_related(names).order_by("pk")
     return found if account is None else found.filter(account=account)
 
 
@@ -165,20 +170,28 @@ def latest(website: Website) -> Website:
     return found
 
 
-def create_website(account: Account, domain_name: str, webapp: Mapping[str, Any], *, enabled: bool = True) -> Website:
+def create_website(
+    account: Account,
+    domain_name: str,
+    webapp: Mapping[str, Any],
+    *,
+    enabled: bool = True,
+    former: int | None = None,
+) -> Website:
     """A new website; ``webapp`` holds its command and, where wanted, its other settings.
 
-    Raises InvalidInput, DomainTaken, or NoSuchAccount when the account is being removed.
+    The domain is taken from the website ``former``, where that one must give it up (see claims.take). Raises
+    InvalidInput, DomainTaken, or NoSuchAccount when the account is being removed.
     """
-    config = _config()
-    name = parse_domain(domain_name)
-    check_ownership(name, account.username, config.domain, config.platform_hosts)
+    name = domains.parse_owned(account, domain_name)
     wanted = Website(account=account, enabled=enabled)
     _assign(wanted, webapp)
     try:
         with transaction.atomic():
+            if former is not None:
+                domains.release(name, former)
             wanted.save(force_insert=True)
-            Domain.objects.create(name=name, website=wanted, is_main=True)
+            domains.hold(wanted, name, is_main=True)
     except IntegrityError:
         if Account.objects.filter(pk=account.pk).exists():
             raise DomainTaken(domain=name) from None
@@ -212,6 +225,7 @@ def _assign(website: Website, webapp: Mapping[str, Any]) -> list[str]:
         setattr(website, name, webapp[name])
     website.command = parse_command(website.command)
     parse_health(website.health_path, website.health_status, website.health_seconds)
+    check_hsts(website.hsts_seconds)
     return given
 
 

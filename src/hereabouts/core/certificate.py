@@ -5,8 +5,12 @@ Times are in seconds since the epoch.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+
+_MAX_FILE_NAME = 200
+_ENDS_SOON_SECONDS = 15 * 86_400
 
 
 class Kind(StrEnum):
@@ -14,6 +18,16 @@ class Kind(StrEnum):
 
     ACME = "letsencrypt-auto-renew"
     UPLOADED = "user-provided"
+
+
+class Fault(StrEnum):
+    """Whose it is to mend that an order failed: the owner's DNS, the authority's, or the platform's."""
+
+    DNS = "dns"
+    AUTHORITY = "authority"
+    LIMIT = "limit"
+    UNREACHABLE = "unreachable"
+    PLATFORM = "platform"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,23 @@ class Certificate:
     next_try_at: float = 0.0
     problem: str | None = None
 
+    def warning(self, now: float) -> str | None:
+        """What its owner has to know: why there is none yet, or that it ends before long. None: all is well.
+
+        Before long is when a quarter of its life is left, long after renewals begin; half a month for uploaded ones.
+        """
+        held = self.details
+        if held is None:
+            return f"There is no certificate for {self.name} yet: {self.problem}" if self.problem else None
+        left, quarter = held.not_after - now, (held.not_after - held.not_before) / 4
+        if left > (min(quarter, _ENDS_SOON_SECONDS) if self.kind is Kind.UPLOADED else quarter):
+            return None
+        when = f"ends in {_span(left)}" if left > 0 else "has ended"
+        if self.kind is Kind.UPLOADED:
+            return f"The certificate of {self.name} {when}. Upload a new one."
+        why = f": {self.problem}" if self.problem else "."
+        return f"The certificate of {self.name} {when} and could not be renewed yet{why}"
+
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -54,3 +85,21 @@ class Lookup:
     name: str
     detail: str | None
     checked_at: float
+
+
+def file_name(name: str) -> str:
+    """What a certificate's file is called: ``{name}.pem``; the MD5 stands for a name too long for a file's.
+
+    nginx's Lua makes the same of it (ingress/certificate.lua).
+    """
+    if len(name) > _MAX_FILE_NAME:
+        name = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+    return f"{name}.pem"
+
+
+def _span(seconds: float) -> str:
+    """A time in days, or in hours where it is less than two days."""
+    if seconds >= 2 * 86_400:
+        return f"{seconds / 86_400:.0f} days"
+    hours = max(1, int(seconds // 3600))
+    return "1 hour" if hours == 1 else f"{hours} hours"

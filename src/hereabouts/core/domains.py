@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from ipaddress import ip_address
 
@@ -84,3 +86,14 @@ def is_custom(name: str, sites_domain: str) -> bool:
 def cname(website_id: int, sites_domain: str) -> str:
     """The name that the CNAME record of a custom domain must point to."""
     return f"webapp-{website_id}.{sites_domain}"
+
+
+def challenge_name(name: str) -> str:
+    """Where the owner of a custom domain that another account holds puts a TXT record to prove that it is his."""
+    return f"_hereabouts-challenge.{name}"
+
+
+def challenge_value(secret: bytes, account_id: int, name: str) -> str:
+    """What that record must hold: 40 hex digits for this account and name, derived, stored nowhere."""
+    message = f"domain-challenge:{account_id}:{name}".encode()
+    return hmac.new(secret, message, hashlib.sha256).hexdigest()[:40]

@@ -18,6 +18,9 @@ _MAX_LOG_NAME = 200
 _MAX_SOCKET_PATH = 107
 """Bytes of a unix socket's path, without its closing zero: unix(7)."""
 
+MAX_HSTS_SECONDS = 63_072_000
+"""Two years: what the browsers' preload list asks for at the most (https://hstspreload.org)."""
+
 RESERVED_ACCOUNTS = frozenset(
     {"api", "admin", "www", "webapp", "root", "nobody", "hereabouts", "localhost", "static", "mail", "platform"}
 )
@@ -143,6 +146,12 @@ def parse_health(path: str, status: int, seconds: float) -> Health | None:
     if not 1 <= seconds <= 600:
         raise InvalidInput("health_seconds", "Give a number of seconds from 1 to 600.")
     return Health(path, status, seconds)
+
+
+def check_hsts(seconds: int) -> None:
+    """Refuse a time for Strict-Transport-Security that is not from 0 (none) to two years. Raises InvalidInput."""
+    if not 0 <= seconds <= MAX_HSTS_SECONDS:
+        raise InvalidInput("hsts_seconds", f"Give a number of seconds from 0 to {MAX_HSTS_SECONDS}.")
 
 
 def socket_path(website: Website) -> str:

@@ -21,6 +21,10 @@ def main(name: str) -> int:
             from hereabouts.daemons import supervisor
 
             supervisor.run(settings)
+        elif name == "certificates":
+            from hereabouts.daemons import certificates
+
+            certificates.run(settings)
         elif name == "nginx":
             from hereabouts.daemons import ingress
 

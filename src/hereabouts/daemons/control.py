@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 
 import uvicorn
 
 from hereabouts.config import Config
+from hereabouts.daemons.environ import drop_privileges
 from hereabouts.sandbox.homes import nginx_ids
-
-_PR_SET_NO_NEW_PRIVS = 38
 
 
 def run(config: Config) -> None:
     """Serve the API until TERM or INT. As root it takes control's own user id first."""
     listener = _listen(config)
     if os.geteuid() == 0:
-        _drop_privileges(config.control_uid)
+        drop_privileges(config.control_uid)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hereabouts.control.settings")
     from hereabouts.control.database import hold_open
 
@@ -52,11 +50,3 @@ def _listen(config: Config) -> socket.socket:
     listener.listen(1024)
     fresh.replace(path)
     return listener
-
-
-def _drop_privileges(uid: int) -> None:
-    os.setgroups([])
-    os.setgid(uid)
-    os.setuid(uid)
-    os.umask(0o077)
-    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -1,11 +1,13 @@
-"""The settings in force as an environment, and Django set up from it."""
+"""What a process of the platform runs with: the settings as an environment, Django set up from it, its user."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 
 from hereabouts.config import FIELDS, PREFIX, Config
 
+_PR_SET_NO_NEW_PRIVS = 38
 _SETTINGS_MODULE = "DJANGO_SETTINGS_MODULE"
 
 
@@ -27,3 +29,12 @@ def set_up_django(config: Config) -> None:
     import django
 
     django.setup()
+
+
+def drop_privileges(uid: int) -> None:
+    """Become this user for good; what is made from now on is for its owner alone."""
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+    os.umask(0o077)
+    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import hereabouts
 from hereabouts import files
+from hereabouts.certificates import local
 from hereabouts.config import Config
 from hereabouts.errors import MachineError
 from hereabouts.sandbox.homes import nginx_ids
@@ -125,7 +126,12 @@ def render(config: Config, program: Path) -> str:
         "hold_seconds": f"{config.hold_seconds:g}",
         "response_seconds": config.response_seconds,
         "certificates": config.certificates,
-        "default_certificate": config.certificates / "live" / f"{config.host}.pem",
+        "challenges": config.challenges,
+        "http_port": config.http_port,
+        "https_port": config.https_port,
+        "domain": config.domain,
+        "host": config.host,
+        "default_certificate": local.certificate_file(config, config.host),
         "listen": listen(config, default=True),
         "listen_plain": listen(config, default=False),
         "platform_hosts": " ".join(sorted(config.platform_hosts)),

@@ -6,10 +6,9 @@ import asyncio
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from hereabouts import files
-from hereabouts.certificates import local
+from hereabouts.certificates.own import Certificates
 from hereabouts.config import Config
 from hereabouts.core.store import Store
 from hereabouts.supervisor.loop import Supervisor
@@ -38,13 +37,4 @@ def run(config: Config) -> None:
 
 async def _supervise(config: Config, store: Store) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
-    supervisor = Supervisor(config, store, partial(_certify, config), partial(local.forget, config))
-    await supervisor.run()
-
-
-def _certify(config: Config, domain: str) -> None:
-    """See to the domain's certificate; without one its visitors are still served, over HTTP."""
-    try:
-        local.ensure_certificate(config, domain)
-    except OSError:
-        logging.getLogger("hereabouts.supervisor").exception("No certificate for %s could be written.", domain)
+    await Supervisor(config, store, Certificates(config)).run()

@@ -18,7 +18,8 @@ TARGET = "hereabouts.target"
 _TARGET = """\
 [Unit]
 Description=Hereabouts: websites, their API and their ingress
-Wants=hereabouts-supervisor.service hereabouts-control.service hereabouts-nginx.service
+Wants=hereabouts-supervisor.service hereabouts-control.service hereabouts-nginx.service \
+  hereabouts-certificates.service
 
 [Install]
 WantedBy=multi-user.target
@@ -59,6 +60,7 @@ _SERVICES: Mapping[str, tuple[str, str]] = {
     # Restarting the supervisor leaves the websites running, for the next one to adopt; so does stopping it.
     "supervisor": ("the supervisor of the websites", "KillMode=process\nKillSignal=SIGUSR1\nDelegate=yes"),
     "control": ("the API and the dashboard", "TimeoutStopSec=15"),
+    "certificates": ("certificates from an authority", "TimeoutStopSec=15"),
     "nginx": ("the ingress", "KillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=45"),
 }
 

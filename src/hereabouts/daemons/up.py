@@ -104,7 +104,7 @@ def _run(config: Config, report: Report, ready: _Ready) -> None:
         first_run.call(config, "prepare", environ)
     family = _Family(config, recipes, report)
     try:
-        with report.step("Starting nginx, control and the supervisor"):
+        with report.step("Starting nginx, control, certificates and the supervisor"):
             family.start(old)
             family.wait_ready()
         result = first_run.ensure(config, environ, report)
@@ -115,7 +115,7 @@ def _run(config: Config, report: Report, ready: _Ready) -> None:
         raise
     except BaseException:
         _ignore_signals()
-        with report.step("Stopping websites, nginx, control and the supervisor"):
+        with report.step("Stopping websites, nginx, control, certificates and the supervisor"):
             family.stop()
             _release_network(config)
         raise
@@ -228,6 +228,7 @@ def _certificates_and_network(config: Config) -> None:
     from hereabouts.certificates import local
     from hereabouts.sandbox import network
 
+    local.move_former(config)
     local.ensure_authority(config)
     local.ensure_platform_certificate(config)
     local.ca_bundle(config)
@@ -245,6 +246,7 @@ def _directories(config: Config) -> None:
     files.directory(config.logs)
     files.directory(config.certificates)
     files.directory(config.secret_file.parent, mode=0o700, owner=owner)
+    files.directory(config.offered, mode=0o700, owner=owner)
 
 
 def platform_log(config: Config, name: str) -> Path:
@@ -256,7 +258,7 @@ def _recipes(config: Config, nginx: list[str], environ: Mapping[str, str]) -> li
     from hereabouts.daemons import ingress
 
     python = [sys.executable, "-m", "hereabouts.daemons"]
-    logs = {name: platform_log(config, name) for name in ("supervisor", "control", "nginx")}
+    logs = {name: platform_log(config, name) for name in ("supervisor", "control", "certificates", "nginx")}
     for log in logs.values():
         _rotate(log, config.log_mb * 1_048_576)
     supervisor_patience = config.drain_seconds + config.stop_seconds + 10
@@ -268,6 +270,10 @@ def _recipes(config: Config, nginx: list[str], environ: Mapping[str, str]) -> li
         Recipe(
             name="control", argv=[*python, "control"], environ=environ, log=logs["control"],
             stop_signal=signal.SIGTERM, replace_signal=signal.SIGTERM, patience=10,
+        ),
+        Recipe(
+            name="certificates", argv=[*python, "certificates"], environ=environ, log=logs["certificates"],
+            stop_signal=signal.SIGTERM, replace_signal=signal.SIGTERM, patience=5,
         ),
         Recipe(
             name="nginx", argv=nginx, environ=environ, log=logs["nginx"], stop_signal=signal.SIGTERM,
@@ -311,18 +317,25 @@ class _Family:
             files.replace(state_file(self._config), json.dumps({"boot": processes.boot(), "processes": where}))
 
     def wait_ready(self) -> None:
-        """Wait until visitors reach control through nginx, and the supervisor answers. Raises MachineError."""
+        """Wait until visitors reach control through nginx, and the others answer. Raises MachineError."""
         deadline = time.monotonic() + READY_SECONDS
-        while not (ready := answers(self._config)) or not supervisor_answers(self._config):
+        while (silent := self._silent()) is not None:
             hopeless = next((child for child in self._children if child.failures >= _HOPELESS), None)
             if hopeless or time.monotonic() > deadline:
-                late = hopeless or self._children[0 if ready else 1]
+                late = hopeless or next(child for child in self._children if child.recipe.name == silent)
                 name, how = late.recipe.name, "keeps ending" if hopeless else f"is not ready after {READY_SECONDS:g} s"
                 raise MachineError(
                     problem=f"{name} {how}. The end of its log {late.recipe.log}:{late.last_lines()}\n",
                     remedy="Mend what it names; `hereabouts doctor` checks the machine.",
                 )
             time.sleep(0.02)
+
+    def _silent(self) -> str | None:
+        """The first process that does not answer yet."""
+        if not answers(self._config):
+            return "control"
+        sockets = {"supervisor": self._config.supervisor_socket, "certificates": self._config.certificates_socket}
+        return next((name for name, path in sockets.items() if not _says_how_it_is(path)), None)
 
     def leave(self) -> None:
         """Start nothing again: another `up` finds what runs by its record."""
@@ -338,23 +351,23 @@ class _Family:
         state_file(self._config).unlink(missing_ok=True)
 
 
-def supervisor_answers(config: Config) -> bool:
-    """Whether the supervisor says how it is."""
+def _says_how_it_is(path: Path) -> bool:
+    """Whether the process that listens on a socket answers."""
     try:
-        return bool(poke.ask(config.supervisor_socket, "status", seconds=2))
+        return bool(poke.ask(path, "status", seconds=2))
     except PlatformNotRunning:
         return False
 
 
 def answers(config: Config) -> bool:
-    """Whether control answers through nginx, over TLS with the platform's own certificate."""
+    """Whether control answers through nginx, over TLS with the platform's certificate by the local authority."""
     address = config.listen[0].strip("[]")
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
     trust = ssl.create_default_context(cafile=str(config.authority_file))
     try:
         with socket.create_connection((address, config.https_port), timeout=5) as plain:
             connection = http.client.HTTPSConnection(config.host, config.https_port, timeout=5)
-            connection.sock = trust.wrap_socket(plain, server_hostname=config.host)
+            connection.sock = trust.wrap_socket(plain, server_hostname="localhost")
             with contextlib.closing(connection):
                 connection.request("GET", "/api/v1/")
                 return connection.getresponse().status < 500

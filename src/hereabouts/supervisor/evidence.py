@@ -14,6 +14,9 @@ from hereabouts.supervisor.diagnosis import Case, Ended, explain_elsewhere, expl
 from hereabouts.supervisor.kernel import KernelLog
 from hereabouts.supervisor.sandboxed import Sandboxed
 
+_SPARE_BYTES = 64 << 20
+"""Memory that a reload leaves free on the machine."""
+
 
 def of_end(config: Config, kernel: KernelLog, sandbox: Sandboxed, ended: Ended, *, served: bool) -> str:
     """Why an instance's process ended."""
@@ -28,6 +31,18 @@ def of_silence(config: Config, kernel: KernelLog, sandbox: Sandboxed, seconds: f
     if killed is not None:  # a worker, which its server starts again and again
         return explain_end(Ended(killed=killed), case, served=False)
     return explain_silence(seconds, procfs.tcp_ports(sandbox.pid), sockets(sandbox), case)
+
+
+def of_no_room(serving: Sandboxed) -> str | None:
+    """Why a second process can't start beside the one that serves; None when it can."""
+    needed, free = procfs.memory_bytes(serving.pid), procfs.free_memory_bytes()
+    if needed + _SPARE_BYTES <= free:
+        return None
+    return (
+        f"There is not enough memory for a new process beside the old one: that one uses {needed >> 20} MB, and "
+        f"{free >> 20} MB are free on the machine. Set stop_first for this website to end the old one first, "
+        "or free memory."
+    )
 
 
 def too_early(sandbox: Sandboxed) -> str | None:

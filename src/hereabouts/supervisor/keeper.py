@@ -28,17 +28,16 @@ from hereabouts.core.lifecycle import (
 from hereabouts.core.webapp import Observation, Website, socket_path
 from hereabouts.errors import HereaboutsError, SandboxError
 from hereabouts.sandbox.network import Spare
-from hereabouts.supervisor import evidence, logs, procfs, routes
+from hereabouts.supervisor import evidence, logs
 from hereabouts.supervisor.diagnosis import explain_stall
 from hereabouts.supervisor.kernel import KernelLog
+from hereabouts.supervisor.names import Certificates, Names
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
 from hereabouts.supervisor.starts import URGENT, Place, StartQueue
 from hereabouts.supervisor.turns import Turns
 from hereabouts.supervisor.watch import Accepted, Elsewhere, Event, Exited, Idle, Unhealthy, Watch
 
-_SPARE_BYTES = 64 << 20
-"""Memory that a reload leaves free on the machine."""
 _SOON_SECONDS = 2.0
 """Visitors are held for a next try that comes within this time; otherwise they are told."""
 _DEAF_SECONDS = 1.0
@@ -58,9 +57,8 @@ class Means:
     record: Callable[[int, Observation], Awaitable[bool]]
     """Writes an observation down; False when that could not be done now."""
     owner: Callable[[str], int | None]
-    """The id of the website that has a domain now."""
-    prepare: Callable[[str], None]
-    """Sees to a domain's certificate before visitors are led there."""
+    """The id of the website that has a name now."""
+    certificates: Certificates
 
 
 class Keeper:
@@ -74,6 +72,7 @@ class Keeper:
         self._limits = limits(means.config)
         self.website = website
         self.wanted: Website | None = website
+        self.names = Names(means.config, means.certificates, means.owner, website)
         self.seen = seen or Seen()
         self.sandboxes: dict[str, Sandboxed] = {}
         self._watches: dict[str, Watch] = {}
@@ -95,14 +94,29 @@ class Keeper:
             if changed:
                 self.seen = replace(self.seen, changed_at=time.monotonic())
             self.wanted = website
-            self.website = website or self.website
+            if website is not None:
+                self._follow(website)
             self._wake.set()
+
+    def _follow(self, website: Website) -> None:
+        """Take over names and whatever else holds for visitors; a running instance needs no other process for that."""
+        former, self.website = self.website, website
+        self.names.follow(website)
+        if former.domain != website.domain:
+            logs.rename(self._config, former, website)
+            for sandbox in self.sandboxes.values():
+                sandbox.rename(website.domain)
 
     def adopt(self, sandbox: Sandboxed, phase: Phase, since: float, *, lead: str | None = None) -> None:
         """Take over an instance that runs already; ``lead`` is its name when visitors are led to it."""
         instance = Instance(sandbox.name, sandbox.record.generation, phase, since)
         self.sandboxes[sandbox.name] = sandbox
         self.seen = replace(self.seen, instances=(*self.seen.instances, instance), lead=lead or self.seen.lead)
+        if lead:
+            self.names.lead(sandbox.published)
+        if sandbox.logged.domain != self.website.domain:  # it got another main name while nobody supervised it
+            logs.rename(self._config, sandbox.logged, self.website)
+            sandbox.rename(self.website.domain)
         self._attend(sandbox)
 
     async def run(self) -> None:
@@ -133,7 +147,7 @@ class Keeper:
         sandbox = self.sandboxes.get(str(self.seen.lead))
         if sandbox is None:
             return
-        waiting, seconds = stalls.waiting(socket_path(self.website), time.monotonic())
+        waiting, seconds = stalls.waiting(socket_path(sandbox.website), time.monotonic())
         trouble = None
         if seconds >= PATIENCE_SECONDS:
             frame = await asyncio.to_thread(main_thread, sandbox.pid)
@@ -160,7 +174,7 @@ class Keeper:
         """End every process of the website at once, whatever is wanted of it: the platform stops."""
         await asyncio.gather(*(watch.end() for watch in self._watches.values()))
         await asyncio.gather(*(asyncio.to_thread(s.finish, self._limits.stop) for s in self.sandboxes.values()))
-        self._lead(Lead.NOWHERE)
+        self.names.lead(Lead.NOWHERE)
 
     async def abandon(self) -> None:
         """Stop watching; the processes go on and the next supervisor adopts them."""
@@ -226,9 +240,10 @@ class Keeper:
                 await self._clear(name)
 
     async def _start(self, generation: int) -> None:
-        lacking = self._lacks_memory()
+        serving = self.sandboxes.get(str(self.seen.lead))
+        lacking = evidence.of_no_room(serving) if serving else None
         if lacking:
-            self._fail(self.website, generation, lacking)
+            self._fail(generation, lacking)
             return
         means = self._means
         place = await means.starts.take(self.website.id, await self._urgency())
@@ -242,7 +257,7 @@ class Keeper:
             )
         except HereaboutsError as error:
             place.leave()
-            self._fail(website, website.generation, str(error))
+            self._fail(website.generation, str(error))
             return
         self.sandboxes[sandbox.name] = sandbox
         self._places[sandbox.name] = place
@@ -256,36 +271,22 @@ class Keeper:
             return URGENT
         return await asyncio.to_thread(logs.last_visit, self._config, self.website)
 
-    def _lacks_memory(self) -> str | None:
-        """Why a second process can't start beside the one that serves; None when it can."""
-        serving = self.sandboxes.get(str(self.seen.lead))
-        if serving is None:
-            return None
-        needed, free = procfs.memory_bytes(serving.pid), procfs.free_memory_bytes()
-        if needed + _SPARE_BYTES <= free:
-            return None
-        return (
-            f"There is not enough memory for a new process beside the old one: that one uses {needed >> 20} MB, and "
-            f"{free >> 20} MB are free on the machine. Set stop_first for this website to end the old one first, "
-            "or free memory."
-        )
-
     async def _publish(self, name: str) -> None:
         sandbox = self.sandboxes[name]
         sandbox.end_probe()
         try:
-            await asyncio.to_thread(self._lead_to, sandbox)
+            self.names.lead(await asyncio.to_thread(self._link, sandbox))
         except (SandboxError, OSError) as error:
-            self._fail(sandbox.website, sandbox.record.generation, str(error))
+            self._fail(sandbox.record.generation, str(error))
             self._move(name, Phase.TERMINATING)
             return
         now = time.monotonic()
         self.seen = lifecycle.published(self.seen, name, now)
         sandbox.keep(Phase.SERVING, now)
 
-    def _lead_to(self, sandbox: Sandboxed) -> None:
-        self._means.prepare(self.website.domain)
-        routes.lead(self._config, self.website, sandbox.publish())
+    def _link(self, sandbox: Sandboxed) -> str:
+        self.names.prepare()
+        return sandbox.publish()
 
     async def _find_again(self, sandbox: Sandboxed) -> None:
         """The published socket refuses: lead to the one that its server made since, or replace the instance."""
@@ -297,10 +298,10 @@ class Keeper:
             target = await asyncio.to_thread(sandbox.republish)
             if target is not None:
                 self._refusing = ""
-                routes.lead(self._config, self.website, target)
+                self.names.lead(target)
                 return
             if time.monotonic() > deadline:
-                self._fail(sandbox.website, sandbox.record.generation, "It stopped listening on $DOMAIN_SOCKET.")
+                self._fail(sandbox.record.generation, "It stopped listening on $DOMAIN_SOCKET.")
                 self._move(sandbox.name, Phase.TERMINATING)
                 self._wake.set()
                 return
@@ -308,14 +309,9 @@ class Keeper:
 
     async def _route(self, target: Lead) -> None:
         if target is not Lead.NOWHERE:
-            await asyncio.to_thread(self._means.prepare, self.website.domain)
-        self._lead(target)
+            await asyncio.to_thread(self.names.prepare)
+        self.names.lead(target)
         self.seen = replace(self.seen, lead=target)
-
-    def _lead(self, target: Lead) -> None:
-        """Lead visitors there; a name that another website has taken since is that one's to lead."""
-        if self._means.owner(self.website.domain) in (None, self.website.id):
-            routes.lead(self._config, self.website, target)
 
     def _move(self, name: str, phase: Phase) -> None:
         sandbox = self.sandboxes[name]
@@ -331,7 +327,7 @@ class Keeper:
     async def _give_up(self, name: str) -> None:
         sandbox = self.sandboxes[name]
         reason = evidence.of_silence(self._config, self._means.kernel, sandbox, self._limits.start)
-        self._fail(sandbox.website, sandbox.record.generation, reason)
+        self._fail(sandbox.record.generation, reason)
         self._move(name, Phase.TERMINATING)
 
     async def _clear(self, name: str) -> None:
@@ -344,9 +340,9 @@ class Keeper:
         remaining = tuple(i for i in self.seen.instances if i.id != name)
         self.seen = replace(self.seen, instances=remaining)
 
-    def _fail(self, website: Website, generation: int, reason: str, served: float = 0.0) -> None:
+    def _fail(self, generation: int, reason: str, served: float = 0.0) -> None:
         self.seen = lifecycle.failed(self.seen, generation, reason, time.monotonic(), self._limits, served=served)
-        logs.note(self._config, website, f"The website is not serving: {reason}" if not served else reason)
+        logs.note(self._config, self.website, f"The website is not serving: {reason}" if not served else reason)
 
     def _attend(self, sandbox: Sandboxed) -> None:
         name = sandbox.name
@@ -366,7 +362,7 @@ class Keeper:
             case Accepted():
                 self.seen = replace(lifecycle.moved(self.seen, sandbox.name, Phase.READY, now), hint=None)
             case Unhealthy(reason):
-                self._fail(sandbox.website, sandbox.record.generation, reason)
+                self._fail(sandbox.record.generation, reason)
                 self._move(sandbox.name, Phase.TERMINATING)
             case Idle(idle):
                 self.seen = lifecycle.idled(self.seen, sandbox.name, idle=idle)
@@ -383,7 +379,7 @@ class Keeper:
         if instance and instance.phase in lifecycle.LIVE:
             served = time.monotonic() - instance.since if instance.phase is Phase.SERVING else 0.0
             reason = evidence.of_end(self._config, self._means.kernel, sandbox, ended, served=served > 0)
-            self._fail(sandbox.website, sandbox.record.generation, reason, served)
+            self._fail(sandbox.record.generation, reason, served)
         self.seen = lifecycle.moved(self.seen, sandbox.name, Phase.ENDED, time.monotonic())
 
 

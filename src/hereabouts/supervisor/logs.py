@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -96,3 +97,12 @@ def sweep(config: Config, websites: Iterable[Website]) -> None:
     for log in config.logs.glob("*/*.log*"):
         if _LOG.fullmatch(log.name) and log.with_name(log.name.removesuffix(".1")) not in kept:
             log.unlink(missing_ok=True)
+
+
+def rename(config: Config, old: Website, new: Website) -> None:
+    """Call the logs by the website's new main name. What has them open goes on writing into them."""
+    for kind in KINDS:
+        log, target = path(config, old, kind), path(config, new, kind)
+        for suffix in ("", ".1"):
+            with suppress(FileNotFoundError):
+                log.with_name(log.name + suffix).rename(target.with_name(target.name + suffix))

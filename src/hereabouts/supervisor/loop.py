@@ -11,10 +11,10 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from hereabouts import files
 from hereabouts.config import Config
@@ -22,8 +22,9 @@ from hereabouts.core import lifecycle
 from hereabouts.core.lifecycle import Instance, Lead, Seen
 from hereabouts.core.store import Store
 from hereabouts.core.webapp import Observation, Website
+from hereabouts.errors import CertificateRefused
 from hereabouts.sandbox import console, homes, network, runtime
-from hereabouts.supervisor import logs, procfs, routes
+from hereabouts.supervisor import logs, names, procfs, routes
 from hereabouts.supervisor.diagnosis import without_loop
 from hereabouts.supervisor.keeper import Keeper, Means
 from hereabouts.supervisor.kernel import KernelLog
@@ -48,15 +49,28 @@ _T = TypeVar("_T")
 log = logging.getLogger("hereabouts.supervisor")
 
 
+class Certificates(names.Certificates, Protocol):
+    """What else the loop asks of them."""
+
+    def install(self, name: str) -> None:
+        """Show the one that was offered for a name. Raises CertificateRefused."""
+
+    def withdraw(self, name: str) -> None:
+        """Show the name's own no longer."""
+
+    def take_over(self, names: Collection[str], certified: Collection[str]) -> None:
+        """Install what was offered for ``certified`` names meanwhile; remove what is of no name of a website."""
+
+    def look(self) -> None:
+        """See to what the operator gave."""
+
+
 class Supervisor:
     """Keeps every website as the database wants it. The tick is the guarantee, a poke saves waiting."""
 
-    def __init__(
-        self, config: Config, store: Store, prepare: Callable[[str], None], forget: Callable[[str], None]
-    ) -> None:
-        """``prepare`` sees to a domain's certificate, ``forget`` removes it."""
+    def __init__(self, config: Config, store: Store, certificates: Certificates) -> None:
         self.config = config
-        self._forget = forget
+        self._certificates = certificates
         self._store = store
         self._database = ThreadPoolExecutor(  # as control: what SQLite makes beside its file must never be root's
             1, "database", initializer=ctypes.CDLL(None).setfsuid, initargs=(config.control_uid,)
@@ -70,7 +84,7 @@ class Supervisor:
             kernel=KernelLog(config.tag),
             record=self._record,
             owner=lambda domain: self._hosts.get(domain),
-            prepare=prepare,
+            certificates=certificates,
         )
         self._keepers: dict[int, Keeper] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -122,7 +136,7 @@ class Supervisor:
     async def _take_over(self) -> None:
         """Adopt the sandboxes that run, remove the remains of those that don't."""
         await asyncio.to_thread(console.sweep, self.config)
-        names = [path.name for path in self.config.instances.iterdir() if path.is_dir()]
+        instances = [path.name for path in self.config.instances.iterdir() if path.is_dir()]
         gate = asyncio.Semaphore(4)
 
         async def adopt(name: str) -> Sandboxed | None:
@@ -132,29 +146,33 @@ class Supervisor:
                     await asyncio.to_thread(remove, self.config, name)
                 return sandbox
 
-        found = [sandbox for sandbox in await asyncio.gather(*map(adopt, names)) if sandbox]
+        found = [sandbox for sandbox in await asyncio.gather(*map(adopt, instances)) if sandbox]
         wanted: dict[int, Website] = {}
         observed: dict[int, Observation] = {}
+        certified: set[str] = set()
         while not self._stop.is_set():
             try:
                 wanted = {website.id: website for website in await self._read(self._store.websites)}
                 observed = dict(await self._read(self._store.observations))
+                certified = {certificate.name for certificate in await self._read(self._store.certificates)}
                 break
             except Exception as error:
                 log.error("The database does not answer: %s. Trying again.", error)
                 await asyncio.sleep(1)
-        table = routes.read(self.config)
-        for sandbox in sorted(found, key=lambda sandbox: sandbox.record.since):
-            self._adopt(sandbox, wanted, observed, table)
+        self._hosts = _hosts(wanted.values())
         if self._stop.is_set():  # perhaps before it was read what is wanted
             return
+        table = routes.read(self.config)
         try:
             self._sweep(found, wanted, table)
             logs.sweep(self.config, [*wanted.values(), *(sandbox.website for sandbox in found)])
         except OSError as error:  # the disk may be read-only by now
             log.error("Could not remove what earlier websites left: %s. The next supervisor tries again.", error)
+        for sandbox in sorted(found, key=lambda sandbox: sandbox.record.since):
+            self._adopt(sandbox, wanted, observed, table)
         for website in wanted.values():
-            self._ensure(website)
+            self._ensure(website).names.lead_again()
+        await asyncio.to_thread(self._certificates.take_over, self._hosts, certified)
 
     def _adopt(
         self,
@@ -168,7 +186,7 @@ class Supervisor:
         if keeper is None:
             website = wanted.get(record.website_id, sandbox.website)
             past = observed.get(record.website_id)
-            lead = _LEADS.get(table.get(record.domain, ""), Lead.WAIT)
+            lead = _LEADS.get(table.get(website.domain, ""), Lead.WAIT)
             if record.website_id not in wanted:  # its name may be another website's by now, and so may the route
                 lead = Lead.NOWHERE
             seen = Seen(lead=lead, served_once=True)
@@ -176,7 +194,7 @@ class Supervisor:
                 reason = without_loop((past.detail or "").removeprefix(lifecycle.RELOAD_FAILED))
                 seen = replace(seen, failed=past.failed, failure=reason, failures=1)
             keeper = self._keepers[record.website_id] = Keeper(self._means, website, seen, past)
-        target = table.get(record.domain, "")
+        target = table.get(keeper.website.domain) or table.get(record.domain, "")
         routed = target.split(".")[0] == sandbox.name
         if routed:
             sandbox.published = target
@@ -187,13 +205,12 @@ class Supervisor:
     def _sweep(self, found: list[Sandboxed], wanted: dict[int, Website], table: dict[str, str]) -> None:
         """Remove routes that nobody wants and sockets whose instance is gone."""
         kept = {sandbox.name for sandbox in found}
-        domains = {website.domain for website in wanted.values()}
-        for domain, target in table.items():
-            if domain not in domains:
-                (self.config.routes / domain).unlink(missing_ok=True)
+        for name, target in table.items():
+            website = wanted.get(self._hosts.get(name, 0))
+            if website is None:
+                routes.forget(self.config, name)
             elif target not in ("wait", "disabled") and target.split(".")[0] not in kept:
-                website = next(website for website in wanted.values() if website.domain == domain)
-                routes.lead(self.config, website, Lead.WAIT)
+                routes.lead(self.config, website, name, Lead.WAIT)
         for path in self.config.live.iterdir():
             if path.name.split(".")[0] not in kept:
                 path.unlink(missing_ok=True)
@@ -203,22 +220,39 @@ class Supervisor:
 
     async def _tick(self) -> None:
         """Look at everything that is wanted."""
+        await self._look_at_all()
+        await asyncio.to_thread(self._certificates.look)
+        self._stalls.look(time.monotonic())
+        await asyncio.gather(*(k.look_for_stall(self._stalls) for k in list(self._keepers.values()) if k.sandboxes))
+
+    async def _look_at_all(self) -> None:
         try:
             wanted = {website.id: website for website in await self._read(self._store.websites)}
         except Exception as error:
             log.error("The database does not answer: %s. Sites keep running; trying again.", error)
             return
+        before, self._hosts = self._hosts, _hosts(wanted.values())
+        given_up = {k.website.domain for i, k in self._keepers.items() if i in wanted and _renames(k, wanted[i])}
         for website_id, keeper in list(self._keepers.items()):
             if website_id not in wanted:
                 keeper.want(None)
                 self._start(website_id, keeper)
-        for website in wanted.values():
+        # A log's name must be given up before another website's log takes it.
+        for website in sorted(wanted.values(), key=lambda w: w.domain in given_up) if given_up else wanted.values():
             self._ensure(website)
-        self._stalls.look(time.monotonic())
-        await asyncio.gather(*(k.look_for_stall(self._stalls) for k in list(self._keepers.values()) if k.sandboxes))
+        await self._settle_names(before)
+
+    async def _settle_names(self, before: dict[str, int]) -> None:
+        """See to the certificates of names that came, went or have another website now."""
+        for keeper in [keeper for keeper in self._keepers.values() if keeper.names.unsettled]:
+            await keeper.names.settle()
+        moved = {name for name, owner in before.items() if self._hosts.get(name, owner) != owner}
+        if moved:  # what the former owner brought goes with him
+            certified = {certificate.name for certificate in await self._read(self._store.certificates)}
+            for name in moved - certified:
+                await asyncio.to_thread(self._certificates.withdraw, name)
 
     def _ensure(self, website: Website) -> Keeper:
-        self._hosts[website.domain] = website.id
         keeper = self._keepers.get(website.id)
         if keeper is None:
             keeper = self._keepers[website.id] = Keeper(self._means, website)
@@ -245,25 +279,40 @@ class Supervisor:
                 await asyncio.sleep(1)
         self._keepers.pop(website_id, None)
         self._tasks.pop(website_id, None)
-        website = keeper.website
-        heir = self._keepers.get(self._hosts.get(website.domain, website_id))  # who took the name since
-        if heir is None:
-            self._hosts.pop(website.domain, None)
+        await self._clear_away(keeper.website)
+
+    async def _clear_away(self, website: Website) -> None:
+        """Remove the logs and certificates of a deleted website, but not what another one has under its names."""
+        heir = self._keepers.get(self._hosts.get(website.domain, website.id))
         if heir is None or logs.path(self.config, heir.website, "error") != logs.path(self.config, website, "error"):
             await asyncio.to_thread(logs.remove, self.config, website)
-        if heir is None:
-            await asyncio.to_thread(self._forget, website.domain)
+        for name in names.of(website):
+            if self._hosts.get(name, website.id) == website.id:
+                self._hosts.pop(name, None)
+                await asyncio.to_thread(self._certificates.forget, name)
 
     async def _poke(self, website_id: int) -> Keeper | None:
         """Look again at one website."""
         website = await self._read(lambda: self._store.website(website_id))
-        if website is not None:
-            return self._ensure(website)
         keeper = self._keepers.get(website_id)
-        if keeper:
-            keeper.want(None)
-            self._start(website_id, keeper)
+        if website is None:
+            if keeper:
+                keeper.want(None)
+                self._start(website_id, keeper)
+        elif self._takes_or_loses(website, keeper):
+            await self._look_at_all()  # who has a name now is told by all websites together
+            keeper = self._keepers.get(website_id)
+        else:
+            self._hosts.update(dict.fromkeys(names.of(website), website_id))
+            keeper = self._ensure(website)
+            await keeper.names.settle()
         return keeper
+
+    def _takes_or_loses(self, website: Website, keeper: Keeper | None) -> bool:
+        """Whether names change hands, as far as is known here."""
+        wanted = names.of(website)
+        lost = set(names.of(keeper.website)).difference(wanted) if keeper else ()
+        return bool(lost) or any(self._hosts.get(name, website.id) != website.id for name in wanted)
 
     async def _rotate(self) -> None:
         while True:
@@ -336,6 +385,15 @@ class Supervisor:
                 if keeper is None:
                     return "done"
                 return "done" if await keeper.settle(int(generation), float(seconds)) else "waiting"
+            case ["install", name]:
+                try:
+                    await asyncio.to_thread(self._certificates.install, name)
+                except CertificateRefused as error:
+                    return f"refused {error.details['problem']}"
+                return "done"
+            case ["withdraw", name]:
+                await asyncio.to_thread(self._certificates.withdraw, name)
+                return "done"
             case ["status"]:
                 return json.dumps({"sandboxes": await asyncio.to_thread(self._sandboxes)})
             case _:
@@ -356,6 +414,14 @@ class Supervisor:
             for instance in keeper.seen.instances
             if instance.id in keeper.sandboxes
         ]
+
+
+def _hosts(websites: Iterable[Website]) -> dict[str, int]:
+    return {name: website.id for website in websites for name in names.of(website)}
+
+
+def _renames(keeper: Keeper, website: Website) -> bool:
+    return keeper.website.domain != website.domain
 
 
 async def _say(writer: asyncio.StreamWriter, answer: str) -> None:

@@ -1,7 +1,14 @@
 """The routing table, a directory: ``routes/{hostname}`` is a symbolic link that nginx's Lua reads.
 
-The link's text is ``{target}:{account}:{log}``: the target is the name of a socket in ``live/``, or
-``wait`` or ``disabled``; account and log say which access log the request belongs to.
+The link's text is ``{target}:{account}:{log}``, or with what holds for this name ``{target}:{account}:{log}:{policy}``.
+The target is the name of a socket in ``live/``, or ``wait`` or ``disabled``; account and log say which access log the
+request belongs to; the policy is made of words with commas between them:
+
+=================  =================================================================
+``https``          visitors who come over HTTP are sent to HTTPS
+``hsts=SECONDS``   answers over HTTPS tell browsers to come that way for so long
+``to=NAME``        visitors are sent to this name, the website's main one
+=================  =================================================================
 """
 
 from __future__ import annotations
@@ -20,14 +27,35 @@ from hereabouts.core.webapp import Website, log_name
 _SOCKET = "app.sock"
 
 
-def lead(config: Config, website: Website, target: Lead | str) -> None:
-    """Lead the website's visitors to a published socket, or to what explains its absence."""
-    link = config.routes / website.domain
+def lead(config: Config, website: Website, name: str, target: Lead | str) -> None:
+    """Lead the visitors of one of the website's names to a published socket, or to what explains its absence."""
     if target is Lead.NOWHERE:
-        link.unlink(missing_ok=True)
+        forget(config, name)
         return
-    name = target.value if isinstance(target, Lead) else target
-    files.replace_link(link, f"{name}:{website.account.name}:{log_name(website.domain, website.id)}")
+    link = config.routes / name
+    text = f"{target.value if isinstance(target, Lead) else target}:{website.account.name}:"
+    text += ":".join(filter(None, (log_name(website.domain, website.id), policy(website, name))))
+    try:
+        if os.readlink(link) == text:  # noqa: PTH115 (a path object costs more than the call)
+            return
+    except OSError:
+        pass
+    files.replace_link(link, text)
+
+
+def forget(config: Config, name: str) -> None:
+    """Lead a name nowhere."""
+    (config.routes / name).unlink(missing_ok=True)
+
+
+def policy(website: Website, name: str) -> str:
+    """What holds for visitors of one of the website's names, as the route says it; empty where nothing does."""
+    words = ["https"] if website.force_https else []
+    if website.hsts_seconds:
+        words.append(f"hsts={website.hsts_seconds}")
+    if any(alias.redirects for alias in website.aliases if alias.name == name):
+        words.append(f"to={website.domain}")
+    return ",".join(words)
 
 
 def read(config: Config) -> dict[str, str]:

@@ -11,7 +11,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ _RECORD = "record.json"
 class Record:
     """What the next supervisor must know of an instance; kept in the instance's directory.
 
-    ``since`` is on the machine's monotonic clock, which every process shares until the next boot.
+    ``since`` is on the machine's monotonic clock, which every process shares until the next boot. ``renamed`` is the
+    website's main name if that is another one than ``domain`` by now.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Record:
     phase: Phase
     since: float
     log_offset: int
+    renamed: str = ""
 
 
 class Sandboxed:
@@ -66,6 +68,11 @@ class Sandboxed:
         """The website as this instance was started with it."""
         kept = self.record
         return Website(kept.website_id, kept.domain, kept.account, kept.command, True, kept.generation)
+
+    @property
+    def logged(self) -> Website:
+        """The same under the name by which its logs are called now."""
+        return replace(self.website, domain=self.record.renamed or self.record.domain)
 
     @classmethod
     def start(
@@ -130,9 +137,16 @@ class Sandboxed:
 
     def keep(self, phase: Phase, now: float) -> None:
         """Write down the phase for the next supervisor."""
-        self.record = Record(**{**_fields(self.record), "phase": phase, "since": now})
+        self._note(replace(self.record, phase=phase, since=now))
+
+    def rename(self, domain: str) -> None:
+        """Take note of the website's main name now. The process keeps its socket's path, which holds the old one."""
+        self._note(replace(self.record, renamed=domain))
+
+    def _note(self, record: Record) -> None:
+        self.record = record
         with suppress(OSError):
-            _write(self.config.instances / self.name, self.record)
+            _write(self.config.instances / self.name, record)
 
     def accepts(self) -> bool:
         """Whether the server takes connections: one is made, and later looks see whether it was accepted."""
@@ -236,7 +250,7 @@ class Sandboxed:
 
     def errors(self) -> str:
         """What the instance wrote to the error log."""
-        return logs.since(self.config, self.website, "error", self.record.log_offset)
+        return logs.since(self.config, self.logged, "error", self.record.log_offset)
 
     def close(self) -> None:
         """Let go of the process without touching it."""
@@ -266,10 +280,6 @@ def _was_reset(connection: socket.socket) -> bool:
     except OSError:
         return False
     return False
-
-
-def _fields(record: Record) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in Record.__slots__}
 
 
 def _write(bundle: Path, record: Record) -> None:

@@ -4,6 +4,7 @@ unless a test asks for ``supervisor``, which answers as a test tells it to.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -26,6 +27,7 @@ import pytest
 import hereabouts
 from hereabouts import config as configuration
 from hereabouts.config import Config
+from hereabouts.core.certificate import file_name
 from hereabouts.daemons.environ import environment, set_up_django
 
 hypothesis.settings.register_profile(
@@ -86,9 +88,16 @@ class Caller:
 
     def call(self, method: str, path: str = "", *, user: str | None = None, **kwargs: Any) -> httpx.Response:
         """Call an endpoint below ``websites/``, on one's own URL or another user's."""
+        return self.request(method, f"websites/{path}", user=user, **kwargs)
+
+    def ssl(self, method: str, domain: str, **kwargs: Any) -> httpx.Response:
+        """Call the endpoint of a domain's certificate."""
+        return self.request(method, f"domains/{domain}/ssl/", **kwargs)
+
+    def request(self, method: str, path: str, *, user: str | None = None, **kwargs: Any) -> httpx.Response:
+        """Call an endpoint below an account's URL."""
         headers = {"Authorization": f"Token {self.token}"} | kwargs.pop("headers", {})
-        url = f"/api/v1/user/{user or self.name}/websites/{path}"
-        return self.client.request(method, url, headers=headers, **kwargs)
+        return self.client.request(method, f"/api/v1/user/{user or self.name}/{path}", headers=headers, **kwargs)
 
     def create(self, domain: str | None = None, *, command: str = "uvicorn app:app", enabled: bool = True) -> Any:
         """A new website, as the API tells of it."""
@@ -111,7 +120,12 @@ def config() -> Iterator[Config]:
         },
         place,
     )  # fmt: skip
-    for directory in (settings.data_dir, settings.run_dir, settings.supervisor_socket.parent):
+    for directory in (
+        settings.data_dir,
+        settings.run_dir,
+        settings.supervisor_socket.parent,
+        settings.certificates_socket.parent,
+    ):
         directory.mkdir()
         directory.chmod(0o755)
     before = dict(os.environ)
@@ -182,12 +196,10 @@ def empty_house(config: Config) -> None:
     Website.objects.all().delete()
 
 
-class Supervisor:
-    """Answers on the supervisor's socket. ``settle`` is a test's: (website, generation, seconds) -> answer, if any."""
+class Lines:
+    """A process that answers one line with one line on a unix socket, as the supervisor and certificates do."""
 
     def __init__(self, path: Path) -> None:
-        self.asked: list[tuple[int, int]] = []
-        self.settle: Callable[[int, int, float], str | None] = lambda website, generation, seconds: "done"
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
         path.chmod(0o666)
@@ -206,12 +218,13 @@ class Supervisor:
         from django.db import connections
 
         with connection, connection.makefile("rwb") as stream:
-            word, website, generation, seconds = stream.readline().split()
-            assert word == b"settle"
-            self.asked.append((int(website), int(generation)))
-            answer = self.settle(int(website), int(generation), float(seconds))
+            answer = self.reply(stream.readline().decode().split())
             stream.write(b"" if answer is None else answer.encode() + b"\n")
         connections.close_all()
+
+    def reply(self, words: list[str]) -> str | None:
+        """The answer to one line; None: none."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Answer no more."""
@@ -219,13 +232,85 @@ class Supervisor:
         self._listener.close()
 
 
+class Supervisor(Lines):
+    """Answers on the supervisor's socket. ``settle`` is a test's: (website, generation, seconds) -> answer, if any.
+
+    What was offered and installed is in ``installed`` by name, unless ``refusal`` says why not.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.asked: list[tuple[int, int]] = []
+        self.withdrawn: list[str] = []
+        self.installed: dict[str, bytes] = {}
+        self.refusal: str | None = None
+        self.settle: Callable[[int, int, float], str | None] = lambda website, generation, seconds: "done"
+        super().__init__(config.supervisor_socket)
+
+    def reply(self, words: list[str]) -> str | None:
+        match words:
+            case ["settle", website, generation, seconds]:
+                self.asked.append((int(website), int(generation)))
+                return self.settle(int(website), int(generation), float(seconds))
+            case ["install", name]:
+                return self._install(name)
+            case ["withdraw", name]:
+                self.withdrawn.append(name)
+                return "done"
+        raise AssertionError(words)
+
+    def _install(self, name: str) -> str:
+        offered = self._config.offered / file_name(name)
+        assert (offered.stat().st_mode & 0o777, offered.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        assert offered.stat().st_uid == self._config.control_uid
+        if self.refusal:
+            return f"refused {self.refusal}"
+        self.installed[name] = offered.read_bytes()
+        offered.unlink()
+        return "done"
+
+
+class Authority(Lines):
+    """Answers on the certificates' socket in place of that process: ``issue`` and ``proof`` are a test's."""
+
+    def __init__(self, config: Config) -> None:
+        self.asked: list[list[str]] = []
+        self.issue: Callable[[str], object] = lambda name: {"status": "done"}
+        self.records: dict[str, list[str]] = {}
+        self.look: Callable[[str], object] = lambda name: {"detail": None}
+        super().__init__(config.certificates_socket)
+
+    def reply(self, words: list[str]) -> str | None:
+        self.asked.append(words)
+        match words:
+            case ["issue", name, _]:
+                answer = self.issue(name)
+            case ["look", name]:
+                answer = self.look(name)
+            case ["proof", name, value]:
+                found = self.records.get(name, [])
+                answer = {"proved": value in found, "found": found}
+            case _:
+                raise AssertionError(words)
+        return answer if isinstance(answer, str | None) else json.dumps(answer)
+
+
 @pytest.fixture
 def supervisor(config: Config) -> Iterator[Supervisor]:
     """A supervisor that answers as it is told to."""
-    answering = Supervisor(config.supervisor_socket)
+    answering = Supervisor(config)
     yield answering
     answering.close()
     config.supervisor_socket.unlink()
+
+
+@pytest.fixture
+def authority(config: Config) -> Iterator[Authority]:
+    """A certificates process that answers as it is told to."""
+    answering = Authority(config)
+    yield answering
+    answering.close()
+    config.certificates_socket.unlink()
 
 
 def see(

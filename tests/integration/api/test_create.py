@@ -43,6 +43,8 @@ def test_the_object(alice: Caller) -> None:
             "health_path": "",
             "health_status": 200,
             "health_seconds": 30.0,
+            "force_https": False,
+            "hsts_seconds": 0,
             "domains": [{"domain_name": "alice.example.org", "enabled": True}],
         },
         "state": {"status": "starting", "detail": UNATTENDED},
@@ -131,7 +133,9 @@ def test_a_taken_domain(alice: Caller, bob: Caller) -> None:
     for caller in (alice, bob):
         for name in ("www.shop.test", "WWW.shop.TEST", "www.shop.test."):
             answer = caller.call("POST", json=body(name))
-            assert (answer.status_code, answer.json()) == (400, TAKEN)
+            refusal = answer.json()
+            assert (refusal.pop("proof", None) is None) == (caller is alice)
+            assert (answer.status_code, refusal) == (400, TAKEN)
     assert bob.call("GET").json() == []
 
 

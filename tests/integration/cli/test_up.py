@@ -32,7 +32,7 @@ def test_the_demo_of_the_reference_page_serves(running: Platform) -> None:
 def test_status_tells_of_processes_and_websites(running: Platform) -> None:
     found = json.loads(running.cli("status", "--json").stdout)
     assert {p["name"]: p["state"] for p in found["processes"]} == dict.fromkeys(
-        ("up", "nginx", "control", "supervisor"), "running"
+        ("up", "nginx", "control", "supervisor", "certificates"), "running"
     )
     demo = next(website for website in found["websites"] if website["domain"] == "demo.localhost")
     assert demo["state"] == "running"

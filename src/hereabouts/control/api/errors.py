@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -13,7 +15,17 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from hereabouts.errors import DomainTaken, InvalidInput, NoSuchAccount, NoSuchWebsite, WebsiteDisabled
+from hereabouts.errors import (
+    DomainTaken,
+    InvalidInput,
+    MainDomain,
+    NoCertificate,
+    NoSuchAccount,
+    NoSuchDomain,
+    NoSuchWebsite,
+    OrderFailed,
+    WebsiteDisabled,
+)
 
 TAKEN = "domain with this domain name already exists."
 NOT_FOUND = "Not found."
@@ -21,7 +33,7 @@ DATABASE = (
     "The platform's database can't be used now: {}. Nothing was changed, websites serve on. "
     "Try again later; if that does not help, the operator finds the cause with `hereabouts doctor`."
 )
-WEBAPP_FIELDS = frozenset({"command", "health_path", "health_status", "health_seconds"})
+WEBAPP_FIELDS = frozenset({"command", "health_path", "health_status", "health_seconds", "hsts_seconds"})
 
 _log = logging.getLogger("hereabouts.control")
 
@@ -33,14 +45,19 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
             body: Any = {"webapp": {field: [problem]}} if field in WEBAPP_FIELDS else {field: [problem]}
             return Response(body, status.HTTP_400_BAD_REQUEST)
         case DomainTaken():
-            return Response({"domain_name": [TAKEN]}, status.HTTP_400_BAD_REQUEST)
-        case NoSuchWebsite() | Http404() | exceptions.NotFound():
+            proof = {"proof": error.details["proof"]} if "proof" in error.details else {}
+            return Response({"domain_name": [TAKEN], **proof}, status.HTTP_400_BAD_REQUEST)
+        case OrderFailed():
+            return _order_failed(error)
+        case NoCertificate():
+            return Response({"detail": str(error)}, status.HTTP_404_NOT_FOUND)
+        case NoSuchWebsite() | NoSuchDomain() | Http404() | exceptions.NotFound():
             return Response({"detail": NOT_FOUND}, status.HTTP_404_NOT_FOUND)
         case exceptions.Throttled():
             seconds = max(1, math.ceil(getattr(error, "wait", None) or 1))
             detail = f"Request was throttled. Expected available in {seconds} seconds."
             return Response({"detail": detail}, error.status_code, headers={"Retry-After": str(seconds)})
-        case WebsiteDisabled():
+        case WebsiteDisabled() | MainDomain():
             return Response({"detail": str(error)}, status.HTTP_400_BAD_REQUEST)
         case OperationalError():
             _log.error("The database does not do its work: %s", error)
@@ -48,6 +65,23 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         case PermissionDenied() | NoSuchAccount():
             error = exceptions.PermissionDenied()
     return exception_handler(error, context)
+
+
+def _order_failed(error: OrderFailed) -> Response:
+    """A certificate that is not in use: by its owner's fault, the authority's limits, or for now."""
+    if error.kind in ("dns", "authority"):
+        return Response({"detail": error.problem}, status.HTTP_400_BAD_REQUEST)
+    now = time.time()
+    limited = error.kind == "limit"
+    seconds = max(1, math.ceil((error.retry_at or now + (3600 if limited else 60)) - now))
+    detail = error.problem
+    if limited:
+        moment = datetime.fromtimestamp(now + seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        detail = f"{detail} Try again after {moment}, in {seconds} seconds."
+    code = status.HTTP_429_TOO_MANY_REQUESTS if limited else status.HTTP_503_SERVICE_UNAVAILABLE
+    answered = Response({"detail": detail}, code, headers={"Retry-After": str(seconds)})
+    answered._has_been_logged = True  # type: ignore[attr-defined]  # whoever asked is told, and who failed logs it
+    return answered
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:

@@ -12,6 +12,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework.serializers import Serializer
 
 from hereabouts.control.api import serializers as shapes
 
@@ -68,10 +69,12 @@ _SETTINGS = {
     "webapp.health_path": {"type": "string", "maxLength": 1000},
     "webapp.health_status": {"type": "integer", "minimum": 100, "maximum": 599},
     "webapp.health_seconds": {"type": "number", "minimum": 1, "maximum": 600},
+    "webapp.force_https": _FLAG,
+    "webapp.hsts_seconds": {"type": "integer", "minimum": 0, "maximum": 63_072_000},
 }
 
 
-def _bodies(shape: type[shapes.WebsiteInput | shapes.WebsiteChange], form: dict[str, Any]) -> dict[str, Any]:
+def _bodies(shape: type[Serializer[Any]], form: dict[str, Any]) -> dict[str, Any]:
     """The media types of a body: in a form, what is nested in JSON has a dotted name."""
     return {"application/json": shape, "application/x-www-form-urlencoded": form, "multipart/form-data": form}
 
@@ -94,8 +97,30 @@ CHANGE_BODIES = _bodies(
     {"type": "object", "properties": {"enabled": _FLAG, "webapp.command": _COMMAND, **_SETTINGS}},
 )
 
+DOMAIN_BODIES = _bodies(
+    shapes.DomainInput,
+    {
+        "type": "object",
+        "properties": {"domain_name": _DOMAIN, "redirect": {**_FLAG, "default": False}},
+        "required": ["domain_name"],
+    },
+)
+REDIRECT_BODIES = _bodies(shapes.DomainChange, {"type": "object", "properties": {"redirect": _FLAG}})
+CERTIFICATE_BODIES = _bodies(
+    shapes.CertificateInput,
+    {
+        "type": "object",
+        "properties": {
+            "cert_type": {"type": "string", "maxLength": 100},
+            "cert": {"type": "string", "maxLength": 100_000},
+            "private_key": {"type": "string", "maxLength": 20_000},
+        },
+    },
+)
+
 USERNAME = OpenApiParameter("username", str, OpenApiParameter.PATH, description="Your user name, in any case.")
-DOMAIN = OpenApiParameter("domain", str, OpenApiParameter.PATH, description="The website's domain.")
+DOMAIN = OpenApiParameter("domain", str, OpenApiParameter.PATH, description="The website's domain, any of them.")
+NAME = OpenApiParameter("name", str, OpenApiParameter.PATH, description="One of the website's domains.")
 
 _TAKEN = {"domain_name": ["domain with this domain name already exists."]}
 _BLANK = {"webapp": {"command": ["This field may not be blank."]}}
@@ -118,6 +143,27 @@ BODY_REFUSALS = {
     415: _detail("Neither JSON nor a form.", 'Unsupported media type "text/plain" in request.'),
 }
 MISSING = {404: _detail("No such website of this user.", "Not found.")}
+MISSING_DOMAIN = {404: _detail("No such domain of this user's websites.", "Not found.")}
+MISSING_CERTIFICATE = {
+    404: _detail(
+        "No such domain of this user's websites, or no certificate of its own.",
+        "There is no certificate for www.example.org. Order one, or upload your own.",
+    ),
+}
+MAIN_DOMAIN = {
+    400: _detail(
+        "It is the website's main name.",
+        "alice.example.org is the website's main name, which stays as long as the website. Delete that instead.",
+    ),
+}
+CERTIFIED = {
+    200: OpenApiResponse(shapes.StatusOutput, "Visitors see the certificate."),
+    503: _detail(
+        "The authority, or a part of the platform, can't be reached, or is taking its time. The header `Retry-After` "
+        "says in how many seconds to try again.",
+        "The certificates process is not answering, so no certificate could be ordered. Try again later.",
+    ),
+}
 RELOADED = {
     200: OpenApiResponse(shapes.StatusOutput, "Visitors reach the new process."),
     400: _detail(
@@ -156,6 +202,8 @@ _WEBSITE = {
         "health_path": "/health",
         "health_status": 200,
         "health_seconds": 30.0,
+        "force_https": False,
+        "hsts_seconds": 0,
     },
     "state": {"status": "running", "since": "2026-01-02T03:04:05Z", "detail": None},
 }

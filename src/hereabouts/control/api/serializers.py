@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,9 +11,11 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 from rest_framework.utils.html import is_html_input
 
-from hereabouts.control.models import Website
+from hereabouts.control.models import Certificate, Domain, Website
+from hereabouts.control.notices import notice
+from hereabouts.core.certificate import Kind
 from hereabouts.core.domains import cname, is_custom
-from hereabouts.core.webapp import Status, log_name
+from hereabouts.core.webapp import MAX_HSTS_SECONDS, Status, log_name
 
 UNATTENDED = "The supervisor is not answering; the change will be carried out once it runs."
 
@@ -82,6 +85,11 @@ class WebappSettings(serializers.Serializer[Any]):
     health_seconds = Number(
         required=False, min_value=1, max_value=600, help_text="How long it may take until it does; 30."
     )
+    force_https = Flag(required=False, help_text="Send visitors who come over HTTP to HTTPS.")
+    hsts_seconds = Whole(
+        required=False, min_value=0, max_value=MAX_HSTS_SECONDS,
+        help_text="How long browsers are to come over HTTPS only (Strict-Transport-Security); 0: they are not told.",
+    )  # fmt: skip
 
 
 class WebappInput(WebappSettings):
@@ -116,6 +124,9 @@ class DomainOutput(serializers.Serializer[Any]):
 
     domain_name = serializers.CharField()
     enabled = serializers.BooleanField()
+    redirect = serializers.BooleanField(
+        required=False, help_text="All but the main name: whether it redirects to that, or serves the website itself."
+    )
     cname = serializers.CharField(required=False, help_text="Custom domains only: where its CNAME must point.")
 
 
@@ -129,6 +140,62 @@ class WebappOutput(serializers.Serializer[Any]):
     health_path = serializers.CharField(allow_blank=True)
     health_status = serializers.IntegerField()
     health_seconds = serializers.FloatField()
+    force_https = serializers.BooleanField()
+    hsts_seconds = serializers.IntegerField()
+
+
+class DomainInput(serializers.Serializer[Any]):
+    """Another name for a website, as it is asked for."""
+
+    domain_name = Text(max_length=1000, help_text="Such as www.example.org.")
+    redirect = Flag(default=False, help_text="Send its visitors to the website's main name.")
+
+
+class DomainChange(serializers.Serializer[Any]):
+    """What may be changed of a name."""
+
+    redirect = Flag(required=False, help_text="Send its visitors to the website's main name.")
+
+
+class CertificateInput(serializers.Serializer[Any]):
+    """Which certificate to use: ``cert_type`` for the authority's, or one's own with its key. Nothing is echoed."""
+
+    cert_type = Text(required=False, max_length=100, help_text="letsencrypt-auto-renew")
+    cert = Text(required=False, max_length=100_000, help_text="The certificate and its chain, in PEM.")
+    private_key = Text(required=False, max_length=20_000, help_text="The certificate's key in PEM, not encrypted.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Raise ValidationError unless it is one of the two."""
+        kind, own = attrs.get("cert_type"), {"cert", "private_key"} & set(attrs)
+        if not own and kind != Kind.UPLOADED.value:
+            if kind != Kind.ACME.value:
+                problem = f"Give {Kind.ACME.value}, or a certificate of your own as cert and private_key."
+                raise serializers.ValidationError({"cert_type": [problem]})
+            return attrs
+        if kind not in (None, Kind.UPLOADED.value):
+            raise serializers.ValidationError({"cert_type": ["Leave it out with a certificate of your own."]})
+        missing = sorted({"cert", "private_key"} - own)
+        if missing:
+            raise serializers.ValidationError({name: ["This field is required."] for name in missing})
+        return attrs
+
+
+class RenewalOutput(serializers.Serializer[Any]):
+    """How the renewal stands."""
+
+    next = serializers.DateTimeField(help_text="When it is due, or tried again.")
+    problem = serializers.CharField(allow_null=True, help_text="Why the last try failed.")
+
+
+class CertificateOutput(serializers.Serializer[Any]):
+    """The certificate in use."""
+
+    cert_type = serializers.ChoiceField(choices=[kind.value for kind in Kind])
+    issuer_name = serializers.CharField()
+    subject_name = serializers.CharField(allow_blank=True)
+    subject_alternate_names = serializers.ListField(child=serializers.CharField())
+    not_after = serializers.CharField(help_text="Such as 20270102T030405Z.")
+    renewal = RenewalOutput(allow_null=True)
 
 
 class LogfilesOutput(serializers.Serializer[Any]):
@@ -192,20 +259,27 @@ def website_object(website: Website, *, attended: bool = True) -> dict[str, Any]
         "webapp": {
             "id": website.pk,
             "command": website.command,
-            "domains": [_domain_object(website, domain.name) for domain in website.domains.all()],
+            "domains": [domain_object(website, domain) for domain in website.domains.all()],
             "stop_first": website.stop_first,
             "health_path": website.health_path,
             "health_status": website.health_status,
             "health_seconds": website.health_seconds,
+            "force_https": website.force_https,
+            "hsts_seconds": website.hsts_seconds,
         },
         "state": _state_object(website, attended=attended),
     }
 
 
-def _domain_object(website: Website, name: str) -> dict[str, Any]:
+def domain_object(website: Website, domain: Domain) -> dict[str, Any]:
+    """A name of the website as the API tells of it. The main one looks as it did before there were others."""
     sites_domain = settings.CONFIG.domain
-    custom = {"cname": cname(website.pk, sites_domain)} if is_custom(name, sites_domain) else {}
-    return {"domain_name": name, "enabled": website.enabled, **custom}
+    found: dict[str, Any] = {"domain_name": domain.name, "enabled": website.enabled}
+    if not domain.is_main:
+        found["redirect"] = domain.redirects
+    if is_custom(domain.name, sites_domain):
+        found["cname"] = cname(website.pk, sites_domain)
+    return found
 
 
 def _state_object(website: Website, *, attended: bool) -> dict[str, Any]:
@@ -221,5 +295,25 @@ def _state_object(website: Website, *, attended: bool) -> dict[str, Any]:
             status, detail = Status.DISABLED, None
     if not attended:
         detail = UNATTENDED
-    moment = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"status": status.value, "since": moment, "detail": detail}
+    elif status in (Status.RUNNING, Status.SLEEPING) and detail is None:
+        detail = notice(website, time.time())
+    return {"status": status.value, "since": _moment(since), "detail": detail}
+
+
+def certificate_object(row: Certificate) -> dict[str, Any]:
+    """The certificate in use as the API tells of it; ``renewal`` is there for those that are renewed by themselves."""
+    renewal = {"next": _moment(row.renew_at or row.next_try_at), "problem": row.problem}
+    if row.problem:
+        renewal["next"] = _moment(row.next_try_at)
+    return {
+        "cert_type": row.kind,
+        "issuer_name": row.issuer,
+        "subject_name": row.subject,
+        "subject_alternate_names": row.names,
+        "not_after": _moment(row.not_after, "%Y%m%dT%H%M%SZ"),
+        "renewal": renewal if row.kind == Kind.ACME.value else None,
+    }
+
+
+def _moment(seconds: float, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime(form)

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
-from django.db import connection
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
@@ -15,26 +14,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from hereabouts import poke
-from hereabouts.control import reloads, services
+from hereabouts.control import asking, claims, reloads, services
 from hereabouts.control.api import schema
 from hereabouts.control.api import serializers as shapes
 from hereabouts.control.api.permissions import OwnUrl
 from hereabouts.control.api.throttling import PerMinute, Strangers
 from hereabouts.control.bodies import ARRIVED
 from hereabouts.control.models import Account, Observation, Website
+from hereabouts.core.domains import is_custom
 from hereabouts.core.lifecycle import RELOAD_FAILED
-from hereabouts.errors import PlatformNotRunning
-
-
-def _settle(website_id: int, generation: int) -> bool | None:
-    """Poke the supervisor and wait for its answer: True, False when time ran out, None when it is not there."""
-    config = settings.CONFIG
-    connection.close()  # a waiting request needs none
-    try:
-        return poke.settle(config.supervisor_socket, website_id, generation, config.answer_seconds)
-    except PlatformNotRunning:
-        return None
 
 
 class WebsitesView(APIView):
@@ -62,6 +50,11 @@ class WebsitesView(APIView):
     def website(self) -> Website:
         """The website that the URL names. Raises NoSuchWebsite."""
         return services.find_website(self.account, self.kwargs["domain"])
+
+    def look(self, name: str) -> None:
+        """Have a new custom domain's DNS looked up, so that its state tells what is wrong."""
+        if is_custom(name, settings.CONFIG.domain):
+            asking.look(name)
 
     def answer(self, website: Website, settled: bool | None, code: int = status.HTTP_200_OK) -> Response:
         """The website as it is now."""
@@ -94,10 +87,15 @@ class WebsiteList(WebsitesView):
         body = shapes.WebsiteInput(data=request.data)
         body.is_valid(raise_exception=True)
         wanted = body.validated_data
-        website = services.create_website(
-            self.account, wanted["domain_name"], wanted["webapp"], enabled=wanted["enabled"]
+        website = claims.take(
+            self.account,
+            wanted["domain_name"],
+            lambda former: services.create_website(
+                self.account, wanted["domain_name"], wanted["webapp"], enabled=wanted["enabled"], former=former
+            ),
         )
-        settled = _settle(website.pk, website.generation)
+        settled = asking.settle(website.pk, website.generation)
+        self.look(website.domain_name)
         return self.answer(website, settled, status.HTTP_201_CREATED)
 
 
@@ -127,7 +125,7 @@ class WebsiteDetail(WebsitesView):
         body.is_valid(raise_exception=True)
         wanted = body.validated_data
         generation = services.change_website(website, wanted.get("webapp", {}), enabled=wanted.get("enabled"))
-        return self.answer(website, _settle(website.pk, generation))
+        return self.answer(website, asking.settle(website.pk, generation))
 
     @extend_schema(operation_id="delete_website", responses={204: None, **schema.REFUSALS, **schema.MISSING})
     def delete(self, request: Request, username: str, domain: str) -> Response:
@@ -135,7 +133,7 @@ class WebsiteDetail(WebsitesView):
         website = self.website()
         pk, generation = website.pk, website.generation
         services.delete_website(website)
-        _settle(pk, generation)
+        asking.settle(pk, generation)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -153,7 +151,7 @@ class WebsiteReload(WebsitesView):
         website = self.website()
         arrived = cast(ASGIRequest, request._request).scope[ARRIVED]
         generation = reloads.reload_website(website, arrived)
-        settled = _settle(website.pk, generation)
+        settled = asking.settle(website.pk, generation)
         seen: Observation | None = getattr(services.latest(website), "observation", None)
         if seen and seen.serving >= generation:
             return Response({"status": "OK"})

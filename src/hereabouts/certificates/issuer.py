@@ -1,0 +1,311 @@
+"""Certificates from order to visitor: one order for a name at a time, however many ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from cryptography import x509
+
+from hereabouts import files, poke
+from hereabouts.certificates.shown import NotAnswering, shown
+from hereabouts.config import Config
+from hereabouts.core import pem, renewal
+from hereabouts.core.certificate import Certificate, Details, Fault, Kind, file_name
+from hereabouts.core.store import CertificateStore
+from hereabouts.errors import OrderFailed, PlatformNotRunning
+
+if TYPE_CHECKING:
+    from hereabouts.certificates.acme import Authority
+
+_UNASKED = 4
+"""Orders at once that nobody waits for; those that somebody waits for go on beside them."""
+_CHECKS = 2
+_THREADS = 16
+_INSTALL_SECONDS = 30.0
+_SHOWN_SECONDS = 10.0
+_DATABASE_SECONDS = 60.0
+
+_T = TypeVar("_T")
+
+log = logging.getLogger("hereabouts.certificates")
+
+
+class Read(Protocol):
+    """Runs a call to the store in the store's thread."""
+
+    def __call__(self, ask: Callable[[], _T]) -> Awaitable[_T]: ...
+
+
+class Issuer:
+    """Orders, installs and renews. ``check_dns`` raises OrderFailed for a name that does not lead here."""
+
+    def __init__(
+        self, config: Config, store: CertificateStore, read: Read, check_dns: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self.orders: dict[str, asyncio.Task[OrderFailed | None]] = {}
+        self._config, self._store, self._read, self._check_dns = config, store, read, check_dns
+        self._threads = ThreadPoolExecutor(_THREADS, "orders")
+        self._known: dict[str, Certificate] = {}
+        self._again: set[str] = set()
+        self._limits: dict[str, OrderFailed] = {}
+        self._unasked: set[str] = set()
+        self._checks: dict[str, asyncio.Task[None]] = {}
+        self._ask_after: dict[str, float] = {}
+
+    @cached_property
+    def _authority(self) -> Authority:
+        from hereabouts.certificates.acme import Authority  # heavy, and of no use where all is signed for locally
+
+        return Authority(self._config)
+
+    def tick(self, known: Mapping[str, Certificate]) -> None:
+        """Take over what is wanted now, and begin what is due."""
+        self._known = dict(known)
+        self._begin_due()
+
+    async def forget_remains(self, known: Mapping[str, Certificate]) -> None:
+        """Drop the orders of an earlier process for names that need none any more."""
+        if not (self._config.secret_file.parent / "acme" / "orders").is_dir():
+            return
+        now, orders = time.time(), self._authority.orders
+        for name in await asyncio.to_thread(orders.names):
+            certificate = known.get(name)
+            if certificate is None or certificate.kind is not Kind.ACME or renewal.is_good(certificate, now):
+                orders.forget(name)
+
+    def again(self, name: str) -> None:
+        """Try a name now that has failed before: what was wrong has changed."""
+        self._again.add(name)
+        self._begin_due()
+
+    async def issue(self, name: str) -> OrderFailed | None:
+        """See to a certificate that somebody waits for; None once visitors see it, or why there is none."""
+        if name not in self.orders:
+            certificate = await self._read(lambda: self._store.certificate(name))
+            if certificate and certificate.kind is Kind.ACME and renewal.is_good(certificate, time.time()):
+                with suppress(NotAnswering):
+                    if await self._is_shown(certificate):
+                        return None
+            limit = self._limits.get(name)
+            if limit and (limit.retry_at or 0.0) > time.time():
+                return limit
+        return await asyncio.shield(self._order(name))
+
+    def _order(self, name: str) -> asyncio.Task[OrderFailed | None]:
+        task = self.orders.get(name)
+        if task is None:
+            self._again.discard(name)
+            self._limits.pop(name, None)
+            task = self.orders[name] = asyncio.create_task(self._run(name))
+            task.add_done_callback(lambda _: self._ended(name))
+        return task
+
+    def _ended(self, name: str) -> None:
+        self.orders.pop(name, None)
+        self._unasked.discard(name)
+        self._begin_due()
+
+    def _begin_due(self) -> None:
+        """Begin orders and checks that are due: new names first, then what ends soonest, a few at a time."""
+        now = time.time()
+        if len(self._unasked) < _UNASKED:
+            due = [each for each in self._known.values() if self._is_due(each, now)]
+            due.sort(key=lambda each: each.details.not_after if each.details else 0.0)
+            for certificate in due[: _UNASKED - len(self._unasked)]:
+                self._unasked.add(certificate.name)
+                self._order(certificate.name)
+        if len(self._checks) < _CHECKS:
+            asked = [each for each in self._known.values() if self._is_unchecked(each, now)]
+            for certificate in asked[: _CHECKS - len(self._checks)]:
+                self._check_soon(certificate.name)
+
+    def _is_due(self, certificate: Certificate, now: float) -> bool:
+        due, name = renewal.due_at(certificate), certificate.name
+        if due is None or name in self.orders:
+            return False
+        limit = self._limits.get(name)
+        if limit and (limit.retry_at or 0.0) > now:
+            return False
+        return due <= now or (name in self._again and not renewal.is_good(certificate, now))
+
+    async def _run(self, name: str) -> OrderFailed | None:
+        """One order to its end, recorded. A fault of ours is told as such, and does not take others along."""
+        certificate = None
+        try:
+            certificate = await self._wanted(name)
+            details = await self._issue(certificate)
+        except OrderFailed as failure:
+            if certificate:
+                await self._record_failure(certificate, failure)
+            return failure
+        except Exception as error:
+            log.exception("The order for %s failed.", name)
+            fault = OrderFailed(Fault.PLATFORM, f"The platform has failed: {error}. Its operator can read why.")
+            if certificate:
+                await self._record_failure(certificate, fault)
+            return fault
+        log.info("The certificate for %s is in use, until %s.", name, _day(details.not_after))
+        return None
+
+    async def _wanted(self, name: str) -> Certificate:
+        certificate = await self._read(lambda: self._store.certificate(name))
+        if certificate is not None and certificate.kind is Kind.ACME:
+            return certificate
+        self._authority.orders.forget(name)
+        self._known.pop(name, None)
+        problem = "has a certificate that was uploaded" if certificate else "is to have no certificate"
+        raise OrderFailed(Fault.PLATFORM, f"{name} {problem}, so none is ordered.")
+
+    async def _issue(self, certificate: Certificate) -> Details:
+        name = certificate.name
+        await self._check_dns(name)
+        before = None
+        with suppress(NotAnswering):
+            before = await shown(self._config, name) if certificate.details else None
+        content = await self._in_thread(lambda: self._authority.issue(name, before))
+        await self._wanted(name)
+        leaf = x509.load_pem_x509_certificate(content)
+        details = pem.details(leaf)
+        await self._install(name, content, details)
+        renewed = Certificate(name, Kind.ACME, details, renewal.renew_at(name, details))
+        await self._record_surely(renewed)
+        await self._in_thread(lambda: self._authority.orders.forget(name))
+        return details
+
+    async def _install(self, name: str, content: bytes, details: Details) -> None:
+        """Hand key and chain to the supervisor, and see that visitors get them. Raises OrderFailed."""
+        directory = self._config.offered
+        await self._in_thread(lambda: files.replace(directory / file_name(name), content, mode=0o600))
+        deadline = time.monotonic() + _INSTALL_SECONDS
+        while True:
+            try:
+                answer = await self._in_thread(
+                    lambda: poke.ask(self._config.supervisor_socket, f"install {name}", seconds=_INSTALL_SECONDS)
+                )
+                break
+            except PlatformNotRunning:  # it is just starting again
+                if time.monotonic() > deadline:
+                    raise OrderFailed(
+                        Fault.PLATFORM,
+                        "The certificate is here, but the supervisor, which installs it, does not answer. "
+                        "It is installed when the supervisor starts.",
+                    ) from None
+                await asyncio.sleep(0.2)
+        if answer != "done":
+            raise OrderFailed(Fault.PLATFORM, f"The certificate could not be installed: {answer.partition(' ')[2]}")
+        await self._until_shown(name, details)
+
+    async def _until_shown(self, name: str, details: Details) -> None:
+        deadline = time.monotonic() + _SHOWN_SECONDS
+        while True:
+            seen = "the ingress does not answer"
+            with suppress(NotAnswering):
+                found = await shown(self._config, name)
+                if found is not None and pem.details(found).fingerprint == details.fingerprint:
+                    return
+                seen = f"visitors see that of {pem.details(found).issuer}" if found else "visitors are refused"
+            if time.monotonic() > deadline:
+                raise OrderFailed(Fault.PLATFORM, f"The certificate was installed, but {seen}.")
+            await asyncio.sleep(0.1)
+
+    async def _is_shown(self, certificate: Certificate) -> bool:
+        found = await shown(self._config, certificate.name)
+        held = certificate.details
+        return found is not None and held is not None and pem.details(found).fingerprint == held.fingerprint
+
+    async def _record(self, certificate: Certificate) -> None:
+        await self._read(lambda: self._store.record_certificate(certificate))
+        if certificate.name in self._known:
+            self._known[certificate.name] = certificate
+
+    async def _record_surely(self, certificate: Certificate) -> None:
+        """Keep how it stands, also when the database is locked or full for a while."""
+        deadline = time.monotonic() + _DATABASE_SECONDS
+        while True:
+            try:
+                return await self._record(certificate)
+            except Exception as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.error("Could not record the certificate of %s: %s. Trying again.", certificate.name, error)
+                await asyncio.sleep(1)
+
+    async def _record_failure(self, certificate: Certificate, failure: OrderFailed) -> None:
+        now, name = time.time(), certificate.name
+        failures = certificate.failures + 1
+        pause = renewal.pause(name, failures, certificate.details)
+        next_try = max(now + pause, failure.retry_at or 0.0)
+        failed = replace(certificate, failures=failures, next_try_at=next_try, problem=failure.problem)
+        if failure.retry_at:
+            self._limits[name] = failure
+        if name in self._known:
+            self._known[name] = failed
+        if renewal.must_tell(failed, now) and failed.details:
+            log.error(
+                "The certificate for %s ends on %s and could not be renewed (%d tries). %s Next try in %.0f s.",
+                name, _day(failed.details.not_after), failures, failure.problem, next_try - now,
+            )  # fmt: skip
+        else:
+            log.warning("No certificate for %s: %s Next try in %.0f s.", name, failure.problem, next_try - now)
+        try:
+            await self._record(failed)
+        except Exception as error:
+            log.error("Could not record why %s has no certificate: %s.", name, error)
+
+    def _is_unchecked(self, certificate: Certificate, now: float) -> bool:
+        name = certificate.name
+        if certificate.kind is not Kind.ACME or not certificate.details or name in self.orders or name in self._checks:
+            return False
+        return renewal.ask_at(certificate, self._ask_after.get(name)) <= now and renewal.is_good(certificate, now)
+
+    def _check_soon(self, name: str) -> None:
+        task = self._checks[name] = asyncio.create_task(self._check(name))
+
+        def ended(_: object) -> None:
+            self._checks.pop(name, None)
+            self._begin_due()
+
+        task.add_done_callback(ended)
+
+    async def _check(self, name: str) -> None:
+        """See that visitors get the certificate, and ask the authority when to renew it."""
+        try:
+            before = await self._read(lambda: self._store.certificate(name))
+            found = await shown(self._config, name)
+            certificate = await self._read(lambda: self._store.certificate(name))
+            if certificate is None or certificate != before or certificate.details is None or name in self.orders:
+                self._known.pop(name, None)  # it has just changed: the next tick reads it anew
+                return
+            details, now = certificate.details, time.time()
+            if found is None or pem.details(found).fingerprint != details.fingerprint:
+                log.warning("Visitors of %s do not see its certificate. Ordering another one.", name)
+                await self._record(replace(certificate, asked_at=now, renew_at=now))
+                return
+            try:
+                window, after = await self._in_thread(lambda: self._authority.window(found))
+                renew = renewal.renew_at(name, details, window)
+            except OrderFailed as failure:
+                log.info("When to renew the certificate for %s could not be asked: %s", name, failure)
+                renew, after = certificate.renew_at, None
+            if after is not None:
+                self._ask_after[name] = after
+            await self._record(replace(certificate, asked_at=now, renew_at=renew))
+        except Exception as error:
+            log.info("The certificate for %s could not be checked: %s.", name, error)
+            if certificate := self._known.get(name):
+                self._known[name] = replace(certificate, asked_at=time.time())
+
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _day(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))

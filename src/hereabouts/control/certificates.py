@@ -1,0 +1,125 @@
+"""The certificates of accounts' domains: every write of what is wanted of them. It knows nothing of HTTP.
+
+A private key passes through here to the supervisor; it is not stored in the database, logged, or told to anybody.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from zlib import crc32
+
+from django.conf import settings
+from django.db import IntegrityError
+
+from hereabouts import files
+from hereabouts.config import Config
+from hereabouts.control import asking
+from hereabouts.control.models import Certificate, Domain
+from hereabouts.core import pem
+from hereabouts.core.certificate import Details, Kind, file_name
+from hereabouts.errors import NoCertificate, NoSuchDomain, OrderFailed
+
+ISSUE_SECONDS = 90.0
+"""How long a call waits for the authority; an order usually takes some seconds."""
+
+_locks = [threading.Lock() for _ in range(64)]
+"""Uploads for one name come one after the other, so that the row tells of the file in use."""
+
+_NOT_BEGUN = {"renew_at": 0.0, "asked_at": 0.0, "failures": 0, "next_try_at": 0.0, "problem": None}
+
+
+def find(domain: Domain) -> Certificate:
+    """The certificate in use for the domain. Raises NoCertificate."""
+    row = Certificate.objects.filter(domain=domain).first()
+    if row is not None and row.fingerprint:
+        return row
+    problem = "Order one, or upload your own."
+    if row is not None:
+        problem = f"The last order failed: {row.problem}" if row.problem else "It is being ordered."
+    raise NoCertificate(domain=domain.name, problem=problem)
+
+
+def order(domain: Domain) -> None:
+    """Have the authority's certificate for the domain in use, now and from now on; waits up to ISSUE_SECONDS.
+
+    Raises OrderFailed, after which all is as it was, save for an order that only takes its time; NoSuchDomain.
+    """
+    before = _want(domain)
+    try:
+        asking.issue(domain.name, ISSUE_SECONDS)
+    except OrderFailed as failure:
+        if failure.kind != "waiting":
+            _restore(domain, before)
+        raise
+
+
+def _want(domain: Domain) -> Certificate | None:
+    """Want one from the authority. Returns the row as it was before; None where there was none."""
+    before = Certificate.objects.filter(name=domain.name).first()
+    if before is None:
+        try:
+            Certificate.objects.create(name=domain.name, domain=domain, kind=Kind.ACME.value)
+        except IntegrityError:
+            before = Certificate.objects.filter(name=domain.name).first()  # another call made it meanwhile
+            if before is None:
+                raise NoSuchDomain(domain=domain.name) from None
+    if before is not None and before.kind != Kind.ACME.value:
+        # Visitors see the uploaded one, which counts as due, until the authority's takes its place.
+        same = Certificate.objects.filter(pk=before.pk, kind=before.kind, fingerprint=before.fingerprint)
+        same.update(kind=Kind.ACME.value, **_NOT_BEGUN)
+    return before
+
+
+def _restore(domain: Domain, before: Certificate | None) -> None:
+    """Undo ``_want``, unless there is a certificate by now or somebody wants something else."""
+    held = before.fingerprint if before else ""
+    ordered = Certificate.objects.filter(name=domain.name, kind=Kind.ACME.value, fingerprint=held)
+    if before is None:
+        ordered.delete()
+    elif before.kind != Kind.ACME.value:
+        ordered.update(kind=before.kind, **_NOT_BEGUN)
+
+
+def upload(domain: Domain, cert: str, private_key: str) -> None:
+    """Put the owner's own certificate to use, in place of any other. Raises InvalidInput, OrderFailed, NoSuchDomain."""
+    content, found = pem.parse_upload(cert, private_key, domain.name, time.time())
+    with _locks[crc32(domain.name.encode()) % len(_locks)]:
+        _offer(domain.name, content)
+        _record(domain, found)
+
+
+def _offer(name: str, content: bytes) -> None:
+    """Have the supervisor take the key and chain from a file. Raises OrderFailed; then the file is gone, too."""
+    config: Config = settings.CONFIG
+    path = config.offered / file_name(name)
+    try:
+        files.directory(config.offered, mode=0o700)
+        files.replace(path, content, mode=0o600)
+    except OSError as error:
+        problem = f"The certificate could not be stored: {error.strerror}. Nothing was changed; try again later."
+        raise OrderFailed("platform", problem) from None
+    try:
+        asking.install(name)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _record(domain: Domain, found: Details) -> None:
+    columns = {
+        "domain": domain, "kind": Kind.UPLOADED.value, "issuer": found.issuer, "subject": found.subject,
+        "names": list(found.names), "not_before": found.not_before, "not_after": found.not_after,
+        "fingerprint": found.fingerprint, **_NOT_BEGUN,
+    }  # fmt: skip
+    try:
+        Certificate.objects.update_or_create(name=domain.name, defaults=columns)
+    except IntegrityError:  # the domain was removed meanwhile
+        asking.withdraw(domain.name)
+        raise NoSuchDomain(domain=domain.name) from None
+
+
+def remove(domain: Domain) -> None:
+    """Use no certificate of the domain's own any more, and order none. Raises NoCertificate."""
+    if not Certificate.objects.filter(domain=domain).delete()[0]:
+        raise NoCertificate(domain=domain.name, problem="There is nothing to delete.")
+    asking.withdraw(domain.name)

@@ -1,0 +1,111 @@
+"""The names of websites: every write of them. Like services, it knows nothing of HTTP."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from hereabouts.config import Config
+from hereabouts.control.models import Account, Certificate, Domain, Website
+from hereabouts.core.certificate import Kind
+from hereabouts.core.domains import check_ownership, cname, is_custom, parse_domain
+from hereabouts.errors import DomainTaken, InvalidInput, MainDomain, NoSuchDomain, NoSuchWebsite
+
+
+def _config() -> Config:
+    config: Config = settings.CONFIG
+    return config
+
+
+def parse_owned(account: Account, text: str) -> str:
+    """The name, if the account may take it, whoever holds it. Raises InvalidInput."""
+    config = _config()
+    name = parse_domain(text)
+    check_ownership(name, account.username, config.domain, config.platform_hosts)
+    return name
+
+
+def find(account: Account, text: str, website: Website | None = None) -> Domain:
+    """The account's domain of that name, or only the website's. Raises NoSuchDomain."""
+    try:
+        name = parse_domain(text)
+    except InvalidInput:
+        raise NoSuchDomain(domain=text) from None
+    domains = Domain.objects.select_related("website").filter(name=name, website__account=account)
+    domain = (domains if website is None else domains.filter(website=website)).first()
+    if domain is None:
+        raise NoSuchDomain(domain=name)
+    return domain
+
+
+def add(website: Website, text: str, *, redirects: bool = False, former: int | None = None) -> Domain:
+    """Another name for the website; taken from the website ``former``, where that one must give it up.
+
+    Raises InvalidInput, DomainTaken, NoSuchWebsite.
+    """
+    name = parse_owned(website.account, text)
+    try:
+        with transaction.atomic():
+            if former is not None:
+                release(name, former)
+            return hold(website, name, redirects=redirects)
+    except IntegrityError:
+        if Website.objects.filter(pk=website.pk).exists():
+            raise DomainTaken(domain=name) from None
+        raise NoSuchWebsite(domain=name) from None  # deleted meanwhile
+
+
+def change(domain: Domain, *, redirects: bool) -> None:
+    """Whether the domain redirects to the website's main name. Raises MainDomain, NoSuchDomain."""
+    if not Domain.objects.filter(pk=domain.pk, is_main=False).update(redirects=redirects):
+        if not Domain.objects.filter(pk=domain.pk).exists():
+            raise NoSuchDomain(domain=domain.name)
+        if redirects:
+            raise MainDomain(domain=domain.name, problem="to which others redirect, so it always serves.")
+    domain.redirects = redirects
+
+
+def remove(domain: Domain) -> None:
+    """Take the domain from its website. Raises MainDomain, NoSuchDomain."""
+    with transaction.atomic():
+        _lock(domain.website_id)
+        found = Domain.objects.filter(pk=domain.pk).first()
+        if found is None:
+            raise NoSuchDomain(domain=domain.name)
+        if found.is_main:
+            raise MainDomain(domain=domain.name, problem="which stays as long as the website. Delete that instead.")
+        found.delete()
+
+
+def hold(website: Website, name: str, *, is_main: bool = False, redirects: bool = False) -> Domain:
+    """Give a website the name, within the caller's transaction. Raises IntegrityError where somebody has it."""
+    domain = Domain.objects.create(name=name, website=website, is_main=is_main, redirects=redirects)
+    config = _config()
+    if config.site_certificates == "acme" and not is_custom(name, config.domain):
+        Certificate.objects.create(name=name, domain=domain, kind=Kind.ACME.value)
+    return domain
+
+
+def release(name: str, website_id: int) -> None:
+    """Take the name from the website, within the caller's transaction; one that has it no more is left alone.
+
+    Its certificate goes with it. A website that loses its main name goes on under another of its own, or else
+    under the name that its CNAME records point to. Its process runs on: the next one has the new name.
+    """
+    website = _lock(website_id)
+    domain = Domain.objects.filter(name=name, website_id=website_id).first()
+    if website is None or domain is None:
+        return
+    domain.delete()
+    if not domain.is_main:
+        return
+    heir = Domain.objects.filter(website_id=website_id).order_by("redirects", "pk").first()
+    if heir is None:
+        hold(website, cname(website_id, _config().domain), is_main=True)
+    else:
+        Domain.objects.filter(pk=heir.pk).update(is_main=True, redirects=False)
+
+
+def _lock(website_id: int) -> Website | None:
+    """The website, whose names nobody else changes until the transaction ends."""
+    return Website.objects.select_for_update().filter(pk=website_id).first()
