@@ -29,7 +29,8 @@ _AUTHORITY_LIFE = timedelta(days=3650)
 _LIFE = timedelta(days=397)
 """The longest that browsers accept (Apple's limit of 398 days, less one for clocks)."""
 _RENEW = timedelta(days=30)
-_BACKDATE = timedelta(hours=1)
+_BACKDATE = timedelta(days=2)
+"""A certificate that was made while this machine's clock was ahead is good once it is right again."""
 _MAX_COMMON_NAME = 64
 """RFC 5280, upper bound of a common name."""
 _SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
