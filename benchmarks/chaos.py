@@ -157,7 +157,9 @@ class Chaos:
         domain = self.random.choice(self.domains)
         self.off.add(domain)
         self.change("PATCH", f"{domain}/", json={"enabled": False})
-        self.change("PATCH", f"{domain}/", json={"enabled": True})
+        # A call that was lost with the process that was to carry it out is repeated, as any client's would be.
+        on = {"enabled": True}
+        self.wait(lambda: self.account.call("PATCH", f"{domain}/", json=on).status_code == 200, 20)
         self.wait(lambda: self.serves(domain), 20)
         self.off.discard(domain)
 
@@ -182,7 +184,7 @@ class Chaos:
         blows: dict[str, Callable[[], None]] = {
             "kill supervisor": lambda: self.kill("supervisor"), "kill control": lambda: self.kill("control"),
             "kill nginx": lambda: self.kill("nginx"), "kill nginx worker": self.kill_worker,
-            "kill up": self.kill_up, "kill site": self.kill_site,
+            "kill certificates": lambda: self.kill("certificates"), "kill up": self.kill_up, "kill site": self.kill_site,
         }  # fmt: skip
         changes = {"reload": self.reload, "disable and enable": self.switch, "create and delete": self.come_and_go}
         name, blow = self.random.choice(list(blows.items()))
@@ -195,6 +197,9 @@ class Chaos:
         self.done[name] += 1
         began = time.monotonic()
         if not self.wait(self.converged, 30):
+            with contextlib.suppress(requests.RequestException, ValueError, TypeError, KeyError):
+                states = {site["domain_name"]: site["state"] for site in self.account.call("GET").json()}
+                name += f" {states}"
             self.late.append(f"{name}: not within 30 s")
         elif time.monotonic() - began > CONVERGE_SECONDS:
             self.late.append(f"{name}: {time.monotonic() - began:.1f} s")

@@ -4,12 +4,17 @@
 local balancer = require "ngx.balancer"
 local ffi = require "ffi"
 
-ffi.cdef [[ ssize_t readlink(const char *path, char *text, size_t size); ]]
+ffi.cdef [[
+ssize_t readlink(const char *path, char *text, size_t size);
+typedef struct { long tv_sec, tv_nsec; } hereabouts_timespec;
+int clock_gettime(int clock, hereabouts_timespec *found);
+]]
 
 local C = ffi.C
 local find, match = string.find, string.match
 local SIZE, LONGEST_HOST, REMEMBERED = 1024, 253, 4096
 local text = ffi.new("char[?]", SIZE)
+local CLOCK_MONOTONIC, moment = 1, ffi.new("hereabouts_timespec")
 
 local settings, pages = nil, {}
 local M = {}
@@ -144,6 +149,12 @@ local function ask(host, seconds)
     end
 end
 
+-- Seconds on a clock that does not jump, as ngx.now's may.
+local function now()
+    C.clock_gettime(CLOCK_MONOTONIC, moment)
+    return tonumber(moment.tv_sec) + tonumber(moment.tv_nsec) / 1e9
+end
+
 local function listens(peer)
     local connection = ngx.socket.tcp()
     connection:settimeouts(1000, 1000, 1000)
@@ -155,7 +166,7 @@ end
 -- Hold the request until its site serves, or explain to the visitor why it does not.
 function M.hold()
     local host = ngx.var.host
-    local deadline = ngx.now() + settings.hold_seconds
+    local deadline = now() + settings.hold_seconds
     repeat
         local route = lookup(host)
         if not route then
@@ -167,7 +178,7 @@ function M.hold()
         if route.target == "disabled" then
             return show(503, "disabled")
         end
-        local answer, turn = ask(host, math.max(0.1, deadline - ngx.now()))
+        local answer, turn = ask(host, math.max(0.1, deadline - now()))
         route = lookup(host)
         local peer = route and route.peer
         local ready = answer == "go" and peer and listens(peer)
@@ -177,12 +188,11 @@ function M.hold()
         if ready then
             ngx.ctx.peer = peer
             return
-        elseif answer == "down" and ngx.now() < deadline then
+        elseif answer == "down" and now() < deadline then
             return show(503, "failed", 10)
         end
         ngx.sleep(0.05)  -- the supervisor restarts, the route is just changing, or the server's queue is full
-        ngx.update_time()
-    until ngx.now() >= deadline
+    until now() >= deadline
     return show(503, "starting", 5)
 end
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,8 +111,9 @@ class Account:
 class Platform:
     """`hereabouts up` in a directory of its own."""
 
-    def __init__(self, directory: Path, settings: dict[str, str]) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, settings: dict[str, str], environ: Mapping[str, str] | None = None) -> None:
+        """``environ`` is added to the environment of its processes."""
+        self.directory, self._added = directory, environ or {}
         self.http, self.https = free_port(), free_port()
         self.settings = {
             "HEREABOUTS_DATA_DIR": str(directory / "var"),
@@ -128,7 +129,7 @@ class Platform:
     @property
     def environ(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HEREABOUTS_")}
-        return {**kept, **self.settings}
+        return {**kept, **self._added, **self.settings}
 
     def cli(self, *words: str, check: bool = True, **kwargs: Any) -> subprocess.CompletedProcess[str]:
         """Run the operator's command."""
@@ -186,12 +187,12 @@ class Platform:
 
 
 @contextmanager
-def platform(**settings: str) -> Iterator[Platform]:
+def platform(environ: Mapping[str, str] | None = None, **settings: str) -> Iterator[Platform]:
     """A platform that runs; its directory, sandboxes and sockets are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="hereabouts-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         directory.chmod(0o755)
-        made = Platform(directory, {**QUICK, **settings})
+        made = Platform(directory, {**QUICK, **settings}, environ)
         try:
             made.start()
             yield made

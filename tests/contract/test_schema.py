@@ -16,6 +16,7 @@ SETTINGS = """\
 [parameters]
 username = "sam"
 domain = "sam.localhost"
+name = "sam.localhost"
 
 [phases.coverage]
 unexpected-methods = ["PUT", "DELETE", "PATCH", "POST", "OPTIONS"]
@@ -23,6 +24,10 @@ unexpected-methods = ["PUT", "DELETE", "PATCH", "POST", "OPTIONS"]
 [[operations]]
 include-operation-id = "reload_website"
 checks.not_a_server_error.expected-statuses = ["2xx", "4xx", "502"]
+
+[[operations]]
+include-operation-id = "set_certificate"
+checks.not_a_server_error.expected-statuses = ["2xx", "4xx", "503"]
 """
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,25 +38,31 @@ SITE = PLAIN.replace(
 RECEIVES = SITE.replace(
     "    def address_string",
     "    def do_POST(self):\n"
+    "        import hashlib\n"
     "        left = size = int(self.headers['Content-Length'])\n"
+    "        digest = hashlib.sha256()\n"
     "        while left:\n"
-    "            left -= len(self.rfile.read(min(left, 1 << 16)))\n"
+    "            piece = self.rfile.read(min(left, 1 << 16))\n"
+    "            left -= len(piece)\n"
+    "            digest.update(piece)\n"
+    "        answer = f'{size} {digest.hexdigest()}'.encode()\n"
     "        self.send_response(200)\n"
-    "        self.send_header('Content-Length', str(len(str(size))))\n"
+    "        self.send_header('Content-Length', str(len(answer)))\n"
     "        self.end_headers()\n"
-    "        self.wfile.write(str(size).encode())\n\n"
+    "        self.wfile.write(answer)\n\n"
     "    def address_string",
 )
+"""It answers to a POST with the size and the SHA-256 of what it received."""
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Platform]:
-    """A platform whose data is on a small disk of its own, and which holds visitors for three seconds."""
+    """A platform whose data is on a small disk of its own, and which holds visitors for six seconds."""
     with tempfile.TemporaryDirectory(prefix="hereabouts-disk-") as disk:
         Path(disk).chmod(0o755)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700m,mode=755", "tmpfs", disk], check=True)
         try:
-            with platform(DATA_DIR=f"{disk}/var", HOLD_SECONDS="3", START_SECONDS="60") as made:
+            with platform(DATA_DIR=f"{disk}/var", HOLD_SECONDS="6", START_SECONDS="60") as made:
                 yield made
         finally:
             subprocess.run(["umount", "--lazy", disk], check=True)
@@ -206,21 +215,75 @@ def test_held_for_too_long(place: Platform, carol: Account) -> None:
         assert "taking long to start" in answer.text
 
 
+class _Body:
+    """A body no part of which is like another; as it is sent, what was sent of it is noted."""
+
+    def __init__(self, megabytes: int) -> None:
+        self.size, self.sent, self.digest = megabytes << 20, 0, hashlib.sha256()
+        self._piece = os.urandom((1 << 20) - 8)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for number in range(self.size >> 20):
+            piece = number.to_bytes(8, "big") + self._piece
+            self.digest.update(piece)
+            yield piece
+            self.sent += len(piece)
+
+    def stalls(self) -> bool:
+        """Whether no more of it is taken for now."""
+        before = self.sent
+        time.sleep(0.3)
+        return self.sent == before
+
+
+class _Growth(threading.Thread):
+    """The most by which each of some processes grew while this ran, in bytes."""
+
+    def __init__(self, processes: list[psutil.Process]) -> None:
+        super().__init__()
+        self._begin = {process: process.memory_info().rss for process in processes}
+        self._end = threading.Event()
+        self.most = 0
+        self.files: set[str] = set()
+
+    def run(self) -> None:
+        while not self._end.wait(0.02):
+            for process, begin in self._begin.items():
+                self.most = max(self.most, process.memory_info().rss - begin)
+                self.files |= {file.path for file in process.open_files() if "/ingress/body/" in file.path}
+
+    def __enter__(self) -> _Growth:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self.join()
+
+
+def _post(made: Platform, body: _Body) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", made.http, timeout=60)
+    headers = {"Host": f"{DOMAIN}:{made.http}", "Content-Length": str(body.size)}
+    connection.request("POST", "/", iter(body), headers)
+    return connection.getresponse().read().decode()
+
+
 def test_a_large_body_is_not_kept_in_memory_while_it_is_held(place: Platform, carol: Account) -> None:
-    size = 100 << 20
-    nginx = psutil.Process(place.pids()["nginx"])
-    before = _memory(nginx)
-    with _starting(carol, RECEIVES), ThreadPoolExecutor(1) as pool:
-        visit = pool.submit(place.visit, DOMAIN, "/", "POST", data=bytes(size))
+    """Nor is it in a file, or in the supervisor: it stays with the visitor. Then it arrives whole."""
+    body, nginx = _Body(100), psutil.Process(place.pids()["nginx"])
+    watched = [nginx, *nginx.children(), psutil.Process(place.pids()["supervisor"])]
+    assert len(watched) > 2
+    with _starting(carol, RECEIVES), _Growth(watched) as growth, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(_post, place, body)
         wait_for(lambda: _held(place) > 0, what="the body is held")
-        while_held = _memory(nginx)
+        wait_for(body.stalls, what="as much is sent as is taken while it is held")
+        assert 0 < body.sent < body.size
+        assert not answer.done()
         carol.write("go", "")
-        assert visit.result().text == str(size)
-        assert max(while_held, _memory(nginx)) - before < 16 << 20
-
-
-def _memory(process: psutil.Process) -> int:
-    return sum(each.memory_full_info().uss for each in [process, *process.children(recursive=True)])
+        assert answer.result() == f"{body.size} {body.digest.hexdigest()}"
+        assert body.sent == body.size
+    assert growth.most < 16 << 20
+    assert growth.files == set()
 
 
 def test_kills_in_the_middle_of_changes(place: Platform, carol: Account) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import threading
 import time
@@ -22,6 +23,7 @@ from tests.platform import Account, Platform, wait_for
 
 DOMAIN = "life-alice.localhost"
 COMMAND = uvicorn("life")
+KILLED = "It was ended by signal 9 (SIGKILL)."
 WAITS = "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)\n"
 
 
@@ -89,12 +91,14 @@ class Load:
         self._running, self._domain, self._end = running, domain, threading.Event()
         self.answers: list[tuple[str, int]] = []
         self.failed: list[str] = []
+        self.lost: list[tuple[float, float]] = []  # when each began that was answered otherwise, and ended
         self._threads = [threading.Thread(target=self._visit, args=(n % 2 == 1,)) for n in range(visitors)]
 
     def _visit(self, posts: bool) -> None:
         body = b"0123456789" * 2000 if posts else b""
         session, address = requests.Session(), f"http://127.0.0.1:{self._running.http}/"
         while not self._end.is_set():
+            began = time.monotonic()
             try:
                 answer = session.request(
                     "POST" if posts else "GET", address, data=body, headers={"Host": self._domain}, timeout=30
@@ -104,6 +108,7 @@ class Load:
                     self.answers.append((told["version"], told["pid"]))
                 else:
                     self.failed.append(f"{answer.status_code} {answer.text[:300]}")
+                    self.lost.append((began, time.monotonic()))
             except (requests.RequestException, ValueError) as error:
                 self.failed.append(repr(error))
 
@@ -214,6 +219,43 @@ def test_a_get_survives_even_the_moment_of_the_kill(running: Platform, alice: Ac
             os.kill(server_pid(running, website), signal.SIGKILL)
             answers = [running.visit(DOMAIN) for _ in range(3)]
             assert [answer.status_code for answer in answers] == [200] * 3, alice.log(DOMAIN, "error")
+
+
+def test_one_killed_again_and_again_fails_only_whom_it_was_serving(running: Platform, alice: Account) -> None:
+    rounds, deaths = 4, list[tuple[float, float]]()
+    inside = alice.home / "inside"
+    slow = answering("/slow", 'pathlib.Path("inside").touch()', "import asyncio", "await asyncio.sleep(120)")
+    alice.write("life.py", slow)
+    with site(alice, COMMAND, DOMAIN) as website, ThreadPoolExecutor(9) as pool, Load(running, DOMAIN) as load:
+        before = alice.log(DOMAIN, "error").count(KILLED)  # of an earlier website of that name
+        for _ in range(rounds):
+            inside.unlink(missing_ok=True)
+            served = pool.submit(running.visit, DOMAIN, "/slow", "POST", data=b"sent once")
+            wait_for(inside.exists, what="a request is in the process")
+            first, server = running.visit(DOMAIN).json()["start"], psutil.Process(server_pid(running, website))
+            killed = time.monotonic()
+            server.kill()
+            wait_for(lambda server=server: _is_gone(server))
+            deaths.append((killed, time.monotonic()))
+            visits = [
+                pool.submit(running.visit, DOMAIN, method="POST" if n % 2 else "GET", data=b"x" * 1000 * (n % 2))
+                for n in range(8)
+            ]
+            answers = [visit.result() for visit in visits]
+            assert [_version(answer) for answer in answers] == ["one"] * 8
+            assert [answer.json()["received"] for answer in answers] == [0, 1000] * 4
+            assert first not in {answer.json()["start"] for answer in answers}
+            assert served.result().status_code == 502
+            assert not inside.unlink(), "it was sent once"
+            load.more()
+            assert alice.call("POST", f"{DOMAIN}/reload/").json() == {"status": "OK"}  # failures are counted anew
+            wait_for(lambda: len(sandboxes(running, website)) == 1, what="the old process is gone")
+            assert not inside.exists()
+        assert alice.log(DOMAIN, "error").count(KILLED) == before + rounds
+    # Of those who come all the time, only whom a kill found in the process, or with it as it died, got an error.
+    assert [failure for failure in load.failed if not failure.startswith("502 ")] == []
+    for began, ended in load.lost:
+        assert any(began <= gone and killed <= ended for killed, gone in deaths), (began, ended, deaths)
 
 
 def test_restarts_after_growing_pauses_then_crashed(running: Platform, alice: Account) -> None:
@@ -373,6 +415,39 @@ def test_deleted_while_no_supervisor_looked(running: Platform, alice: Account) -
             assert deletion.result().status_code == 204
         wait_for(lambda: not remains(running, website), what="nothing is left of it")
         assert running.visit(DOMAIN).status_code == 404
+
+
+def test_the_logs_of_one_deleted_while_no_supervisor_looked(running: Platform, alice: Account) -> None:
+    """It had no process, so that its logs are all that the next supervisor finds of it."""
+    with (
+        site(alice, COMMAND, DOMAIN) as website,
+        site(alice, COMMAND, "off-alice.localhost") as off,
+        site(alice, COMMAND, "on-alice.localhost") as on,
+    ):
+        logs = running.config.logs
+        for each in (website, off, on):
+            assert running.visit(each["domain_name"]).status_code == 200
+            (logs / "alice" / f"{each['domain_name']}.server.log.1").touch()
+        (logs / "alice" / "notes.log").touch()
+        for each in (website, off):
+            assert alice.call("PATCH", f"{each['domain_name']}/", json={"enabled": False}).status_code == 200
+            wait_for(lambda each=each: not sandboxes(running, each), what="its process is gone")
+        others = [path for path in logs.rglob("*") if not path.name.startswith(DOMAIN)]
+        others = [
+            path for path in others if re.match("o(ff|n)-alice|notes", path.name) or path.parent.name == "platform"
+        ]
+        supervisor = psutil.Process(running.pids()["supervisor"])
+        supervisor.suspend()
+        with ThreadPoolExecutor(1) as pool:
+            deletion = pool.submit(alice.call, "DELETE", f"{DOMAIN}/")
+            wait_for(lambda: alice.call("GET", f"{DOMAIN}/").status_code == 404)
+            supervisor.kill()
+            assert deletion.result().status_code == 204
+        wait_for(lambda: not remains(running, website), what="nothing is left of it")
+        wait_for(lambda: _supervised(running, on), what="the supervisor answers")
+        assert [path for path in others if not path.exists()] == []
+        assert len([path for path in others if path.parent.name == "alice"]) == 9
+        (logs / "alice" / "notes.log").unlink()
 
 
 def test_a_new_owner_keeps_the_name_when_the_supervisor_dies(running: Platform, alice: Account) -> None:

@@ -194,10 +194,13 @@ def test_the_kernels_log() -> None:
     log = KernelLog("00ab")
     for line in KERNEL.splitlines():
         log.take(line)
-    killed = log.killed("7-1-a")
+    killed = log.killed("7-1-a", 707)
     assert killed == Killed(256, 256, "python3", 245)
-    assert log.killed("7-1-a") is None
+    assert log.killed("7-1-a", 707) is None
     assert [log.rejected(name) for name in ("7-1-a", "8-1-b", "9-1-c")] == [False, True, False]
+    log.take(KERNEL.splitlines()[3])  # alone, when the kernel kills so many that it leaves out the rest
+    assert log.killed("8-1-b", 708) is None
+    assert log.killed("7-2-c", 707) == Killed(program="python3", program_mb=245)
     log.forget("8-1-b")
     assert not log.rejected("8-1-b")
     told = explain_end(Ended(signal=9, killed=killed), Case("x", memory_mb=256), served=True)

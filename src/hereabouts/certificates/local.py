@@ -30,7 +30,8 @@ _AUTHORITY_LIFE = timedelta(days=3650)
 _LIFE = timedelta(days=365)
 """Mozilla's profile has less than 366, https://wiki.mozilla.org/Security/Server_Side_TLS; browsers accept 398."""
 _RENEW = timedelta(days=30)
-_BACKDATE = timedelta(hours=1)
+_BACKDATE = timedelta(days=2)
+"""A certificate that was made while this machine's clock was ahead is good once it is right again."""
 _MAX_COMMON_NAME = 64
 """RFC 5280, upper bound of a common name."""
 _SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from hereabouts.cli import config, doctor, env, install, logs, shell, status, support, tokens, up, users
+from hereabouts.cli import certificates, config, doctor, env, install, logs, shell, status, support, tokens, up, users
 from hereabouts.errors import HereaboutsError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.add_typer(tokens.app, name="token")
 app.command("env")(env.env)
 app.command("shell")(shell.shell)
 app.command("status")(status.status)
+app.command("certificates")(certificates.certificates)
 app.command("logs")(logs.logs)
 app.command("doctor")(doctor.doctor)
 app.command("config")(config.config)

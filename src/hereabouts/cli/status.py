@@ -84,10 +84,14 @@ def _memory_of(name: str, pid: int) -> int:
 
 
 def _websites(settings: Config) -> list[dict[str, Any]]:
+    from hereabouts.control import services
+    from hereabouts.control.notices import notice
     from hereabouts.control.store import DjangoStore
 
     store = DjangoStore()
     observed = store.observations()
+    now = time.time()
+    notices = {website.pk: notice(website, now) for website in services.websites()}
     memory = _memory(settings)
     rows = []
     for website in sorted(store.websites(), key=lambda website: (website.account.name, website.domain)):
@@ -100,11 +104,16 @@ def _websites(settings: Config) -> list[dict[str, Any]]:
                 "account": website.account.name,
                 "state": state,
                 "since": seen.since if seen and memory is not None else None,
-                "detail": seen.detail if seen else None,
+                "detail": (seen.detail if seen else None) or _notice(notices.get(website.id), state),
                 "memory_bytes": (memory or {}).get(website.id),
             }
         )
     return rows
+
+
+def _notice(text: str | None, state: str) -> str | None:
+    """What is wrong with the names of a website that is otherwise well."""
+    return text if state in ("running", "sleeping") else None
 
 
 def _state(website: Website, seen: Observation | None, *, supervised: bool) -> str:

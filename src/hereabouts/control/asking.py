@@ -10,6 +10,7 @@ from django.db import connection
 
 from hereabouts import poke
 from hereabouts.config import Config
+from hereabouts.core.certificate import Fault
 from hereabouts.errors import OrderFailed, PlatformNotRunning
 
 _INSTALL_SECONDS = 15.0
@@ -18,7 +19,7 @@ _LOOK_SECONDS = 3.0
 _PROOF_SECONDS = 20.0
 _SOON_SECONDS = 30.0
 """When to try again what failed because a process of the platform was away."""
-_KINDS = frozenset({"dns", "authority", "limit", "unreachable", "platform"})
+_KINDS = frozenset(fault.value for fault in Fault)
 
 
 def _config() -> Config:
@@ -48,10 +49,10 @@ def install(name: str) -> None:
         answer = poke.ask(_config().supervisor_socket, f"install {name}", seconds=_INSTALL_SECONDS)
     except PlatformNotRunning:
         problem = "The supervisor is not answering, so the certificate could not be put to use. Try again later."
-        raise OrderFailed("platform", problem, time.time() + _SOON_SECONDS) from None
+        raise OrderFailed(Fault.PLATFORM, problem, time.time() + _SOON_SECONDS) from None
     if answer != "done":
         reason = answer.removeprefix("refused").strip() or "it gave no reason"
-        raise OrderFailed("platform", f"The certificate could not be put to use: {reason}")
+        raise OrderFailed(Fault.PLATFORM, f"The certificate could not be put to use: {reason}")
 
 
 def withdraw(name: str) -> None:
@@ -83,7 +84,7 @@ def issue(name: str, seconds: float) -> None:
         answer = poke.inquire(_config().certificates_socket, line, seconds=seconds + 10)
     except PlatformNotRunning:
         problem = "The certificates process is not answering, so no certificate could be ordered. Try again later."
-        raise OrderFailed("platform", problem, time.time() + _SOON_SECONDS) from None
+        raise OrderFailed(Fault.PLATFORM, problem, time.time() + _SOON_SECONDS) from None
     match answer:
         case {"status": "done"}:
             return
@@ -92,7 +93,7 @@ def issue(name: str, seconds: float) -> None:
         case {"status": "waiting"}:
             problem = f"The order for {name} is taking its time. It goes on by itself; look again later."
             raise OrderFailed("waiting", problem, time.time() + _SOON_SECONDS)
-    raise OrderFailed("platform", "The certificates process gave no answer that could be understood.")
+    raise OrderFailed(Fault.PLATFORM, "The certificates process gave no answer that could be understood.")
 
 
 def proof(name: str, value: str) -> tuple[bool, str]:

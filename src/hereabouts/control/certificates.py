@@ -21,7 +21,8 @@ from hereabouts.core.certificate import Details, Kind, file_name
 from hereabouts.errors import NoCertificate, NoSuchDomain, OrderFailed
 
 ISSUE_SECONDS = 90.0
-"""How long a call waits for the authority; an order usually takes some seconds."""
+"""How long a call waits for the authority at the most; an order usually takes some seconds."""
+_MARGIN_SECONDS = 15.0
 
 _locks = [threading.Lock() for _ in range(64)]
 """Uploads for one name come one after the other, so that the row tells of the file in use."""
@@ -41,17 +42,23 @@ def find(domain: Domain) -> Certificate:
 
 
 def order(domain: Domain) -> None:
-    """Have the authority's certificate for the domain in use, now and from now on; waits up to ISSUE_SECONDS.
+    """Have the authority's certificate for the domain in use, now and from now on; waits for ISSUE_SECONDS at the most.
 
     Raises OrderFailed, after which all is as it was, save for an order that only takes its time; NoSuchDomain.
     """
     before = _want(domain)
     try:
-        asking.issue(domain.name, ISSUE_SECONDS)
+        asking.issue(domain.name, _patience())
     except OrderFailed as failure:
         if failure.kind != "waiting":
             _restore(domain, before)
         raise
+
+
+def _patience() -> float:
+    """Seconds to wait for an order, so that nginx still waits for the answer."""
+    config: Config = settings.CONFIG
+    return min(ISSUE_SECONDS, max(1.0, config.response_seconds - _MARGIN_SECONDS))
 
 
 def _want(domain: Domain) -> Certificate | None:

@@ -19,7 +19,8 @@ def _database(config: Config) -> dict[str, Any]:
             "OPTIONS": {
                 "timeout": 10,
                 "transaction_mode": "IMMEDIATE",
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+                # A change that was answered for is on the disk, whatever becomes of the machine the next moment.
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
             },
         }
     parts = urlsplit(config.database)

@@ -22,8 +22,9 @@ MAX_HSTS_SECONDS = 63_072_000
 """Two years: what the browsers' preload list asks for at the most (https://hstspreload.org)."""
 
 RESERVED_ACCOUNTS = frozenset(
-    {"api", "admin", "www", "webapp", "root", "nobody", "hereabouts", "localhost", "static", "mail"}
+    {"api", "admin", "www", "webapp", "root", "nobody", "hereabouts", "localhost", "static", "mail", "platform"}
 )
+"""``platform`` because the platform's own logs have that name beside those of the accounts."""
 
 
 class Status(StrEnum):

@@ -6,6 +6,7 @@ Each is the leader of a session of its own and writes to its own log, so that it
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from hereabouts import files
 from hereabouts.daemons import processes
@@ -92,7 +94,7 @@ class Child(threading.Thread):
             self._kept = None
             return "ended"
         try:
-            with self._lock, self.recipe.log.open("ab") as log:
+            with self._lock, self._open_log() as log:
                 if self._stopping.is_set():
                     return "is stopping"
                 self.recipe.before_start()
@@ -105,6 +107,14 @@ class Child(threading.Thread):
             return f"can't be started ({error})"
         self._changed()
         return _ending(self._popen.wait())
+
+    def _open_log(self) -> IO[bytes]:
+        """The process's log; what it says is lost where that can't be written (on a disk that is read-only now)."""
+        try:
+            return self.recipe.log.open("ab")
+        except OSError as error:
+            self._warn(f"{self.recipe.name} starts without its log: {error}.")
+            return open(os.devnull, "ab")  # noqa: PTH123
 
     def last_lines(self) -> str:
         """The end of the process's log, a line each, ready to be appended to a message."""

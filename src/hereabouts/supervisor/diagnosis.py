@@ -95,6 +95,8 @@ def _memory(killed: Killed, limit_mb: int) -> str:
     used = f" It used {killed.used_mb} MB of {killed.limit_mb} MB" if killed.limit_mb else ""
     if used and killed.program:
         used += f", {killed.program} alone {killed.program_mb} MB"
+    elif killed.program:
+        used = f" {killed.program} alone used {killed.program_mb} MB"
     return (
         f"It was killed for memory: it needed more than its {limit_mb} MB.{used}{'.' if used else ''} Start fewer "
         "workers, load less at once, or ask the operator for more memory."

@@ -20,14 +20,14 @@ _SPARE_BYTES = 64 << 20
 
 def of_end(config: Config, kernel: KernelLog, sandbox: Sandboxed, ended: Ended, *, served: bool) -> str:
     """Why an instance's process ended."""
-    ended = replace(ended, killed=kernel.killed(sandbox.name))
+    ended = replace(ended, killed=kernel.killed(sandbox.name, sandbox.pid))
     return explain_end(ended, _case(config, kernel, sandbox), served=served)
 
 
 def of_silence(config: Config, kernel: KernelLog, sandbox: Sandboxed, seconds: float) -> str:
     """Why an instance that runs does not serve after so many seconds."""
     case = _case(config, kernel, sandbox)
-    killed = kernel.killed(sandbox.name)
+    killed = kernel.killed(sandbox.name, sandbox.pid)
     if killed is not None:  # a worker, which its server starts again and again
         return explain_end(Ended(killed=killed), case, served=False)
     return explain_silence(seconds, procfs.tcp_ports(sandbox.pid), sockets(sandbox), case)

@@ -6,6 +6,8 @@ import asyncio
 
 from hereabouts.core.webapp import Health
 
+SILENT = "gave no answer"
+
 
 async def check(source: str, domain: str, health: Health, seconds: float) -> str | None:
     """None when the server answers as expected within ``seconds``, otherwise what it did instead."""
@@ -22,7 +24,7 @@ async def check(source: str, domain: str, health: Health, seconds: float) -> str
             finally:
                 writer.close()
     except TimeoutError:
-        return "gave no answer"
+        return SILENT
     except OSError as error:
         return f"could not be asked ({error.strerror})"
     words = line.split()

@@ -13,6 +13,7 @@ _GROUP = rb"/?\S*?/hereabouts-(?P<tag>[0-9a-f]{4})/(?P<name>[^\s,/]+)"
 _USAGE = re.compile(rb"memory: usage (?P<used>\d+)kB, limit (?P<limit>\d+)kB")
 _KILLED = re.compile(rb"oom-kill:.*?_memcg=" + _GROUP)
 _VICTIM = re.compile(rb"Killed process (?P<pid>\d+) \((?P<program>.*)\) .*?anon-rss:(?P<used>\d+)kB")
+_REMEMBERED = 1000
 _REJECTED = re.compile(rb"fork rejected by pids controller in " + _GROUP)
 
 
@@ -22,6 +23,7 @@ class KernelLog:
     def __init__(self, tag: str) -> None:
         self._tag = tag.encode()
         self._killed: dict[str, Killed] = {}
+        self._victims: dict[int, Killed] = {}
         self._rejected: set[str] = set()
         self._usage = Killed()
         self._last: str | None = None
@@ -30,10 +32,14 @@ class KernelLog:
             self._log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             os.lseek(self._log, 0, os.SEEK_END)
 
-    def killed(self, name: str) -> Killed | None:
-        """What the kernel killed in this sandbox for memory since it was last asked; None for nothing."""
+    def killed(self, name: str, pid: int) -> Killed | None:
+        """What the kernel killed in this sandbox for memory since it was last asked; None for nothing.
+
+        When it kills many at once it names the processes only: then it counts if it was ``pid``, the sandbox's first.
+        """
         self._read()
-        return self._killed.pop(name, None)
+        victim = self._victims.pop(pid, None)
+        return self._killed.pop(name, None) or victim
 
     def rejected(self, name: str) -> bool:
         """Whether this sandbox was ever refused a process. The kernel says so once in a sandbox's life."""
@@ -56,10 +62,15 @@ class KernelLog:
             if self._last:
                 self._killed[self._last] = self._usage
             self._usage = Killed()
-        elif victim and self._last in self._killed:
-            program = victim["program"].decode(errors="replace")
-            known = self._killed[self._last]
-            self._killed[self._last] = replace(known, program=program, program_mb=int(victim["used"]) >> 10)
+        elif victim:
+            program, used = victim["program"].decode(errors="replace"), int(victim["used"]) >> 10
+            if self._last in self._killed:
+                known = self._killed[self._last]
+                self._killed[self._last] = replace(known, program=program, program_mb=used)
+            else:
+                self._victims[int(victim["pid"])] = Killed(program=program, program_mb=used)
+                if len(self._victims) > _REMEMBERED:
+                    del self._victims[next(iter(self._victims))]
             self._last = None
         elif rejected and rejected["tag"] == self._tag:
             self._rejected.add(rejected["name"].decode(errors="replace"))

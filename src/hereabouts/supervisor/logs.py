@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -13,6 +15,7 @@ from hereabouts.config import Config
 from hereabouts.core.webapp import Website, log_name
 
 KINDS = ("access", "error", "server")
+_LOG = re.compile(rf".+\.({'|'.join(KINDS)})\.log(\.1)?")
 
 
 def path(config: Config, website: Website, kind: str) -> Path:
@@ -86,6 +89,14 @@ def remove(config: Config, website: Website) -> None:
         log = path(config, website, kind)
         log.unlink(missing_ok=True)
         log.with_name(f"{log.name}.1").unlink(missing_ok=True)
+
+
+def sweep(config: Config, websites: Iterable[Website]) -> None:
+    """Remove the logs of websites that are none of these. What is no website's log stays."""
+    kept = {path(config, website, kind) for website in websites for kind in KINDS}
+    for log in config.logs.glob("*/*.log*"):
+        if _LOG.fullmatch(log.name) and log.with_name(log.name.removesuffix(".1")) not in kept:
+            log.unlink(missing_ok=True)
 
 
 def rename(config: Config, old: Website, new: Website) -> None:

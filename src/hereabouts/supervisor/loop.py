@@ -160,8 +160,14 @@ class Supervisor:
                 log.error("The database does not answer: %s. Trying again.", error)
                 await asyncio.sleep(1)
         self._hosts = _hosts(wanted.values())
+        if self._stop.is_set():  # perhaps before it was read what is wanted
+            return
         table = routes.read(self.config)
-        self._sweep(found, wanted, table)
+        try:
+            self._sweep(found, wanted, table)
+            logs.sweep(self.config, [*wanted.values(), *(sandbox.website for sandbox in found)])
+        except OSError as error:  # the disk may be read-only by now
+            log.error("Could not remove what earlier websites left: %s. The next supervisor tries again.", error)
         for sandbox in sorted(found, key=lambda sandbox: sandbox.record.since):
             self._adopt(sandbox, wanted, observed, table)
         for website in wanted.values():

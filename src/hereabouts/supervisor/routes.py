@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from hereabouts import files
@@ -91,9 +92,13 @@ def publish_socket(config: Config, source: str, name: str) -> None:
 
 
 def withdraw_socket(config: Config, name: str) -> None:
-    """Remove an instance's names in ``live/``."""
+    """Remove an instance's names in ``live/``; on a disk that is read-only by now they stay, for a supervisor to come.
+
+    Nobody is led there: an instance's name is never used again.
+    """
     for path in config.live.glob(f"{name}*.sock"):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
 
 
 def connects(connection: socket.socket, path: str) -> bool:

@@ -134,13 +134,15 @@ class Watch:
         """None once the check is answered well; what it got instead when its time is up."""
         assert self._check is not None
         deadline = time.monotonic() + self._check.seconds
-        answer: str | None = "gave no answer"
+        answer = health.SILENT
         while not self._sandbox.exited and time.monotonic() < deadline:
             with self._sandbox.open_socket() as source:
                 left = deadline - time.monotonic()
-                answer = await self._ask(source, left) if source else "removed its socket"
-            if answer is None:
+                latest = await self._ask(source, left) if source else "removed its socket"
+            if latest is None:
                 return None
+            if latest != health.SILENT:  # as the last one is, which had no time left
+                answer = latest
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(0.2, max(0.0, left))):
                     await self._stirred.wait()

@@ -9,9 +9,12 @@ import pytest
 
 from tests.integration.api.conftest import Caller
 
+_SITE, _SSL = "websites/alice.example.org/", "domains/alice.example.org/ssl/"
 ENDPOINTS = [
-    ("GET", ""), ("POST", ""), ("GET", "alice.example.org/"), ("PATCH", "alice.example.org/"),
-    ("DELETE", "alice.example.org/"), ("POST", "alice.example.org/reload/"),
+    ("GET", "websites/"), ("POST", "websites/"), ("GET", _SITE), ("PATCH", _SITE), ("DELETE", _SITE),
+    ("POST", _SITE + "reload/"), ("GET", _SITE + "domains/"), ("POST", _SITE + "domains/"),
+    ("GET", _SITE + "domains/www.shop.test/"), ("PATCH", _SITE + "domains/www.shop.test/"),
+    ("DELETE", _SITE + "domains/www.shop.test/"), ("GET", _SSL), ("POST", _SSL), ("DELETE", _SSL),
 ]  # fmt: skip
 NO_TOKEN = {"detail": "Authentication credentials were not provided."}
 BAD_TOKEN = {"detail": "Invalid token."}
@@ -23,7 +26,7 @@ every_endpoint = pytest.mark.parametrize(("method", "path"), ENDPOINTS)
 @every_endpoint
 def test_no_token(anyone: httpx.Client, alice: Caller, method: str, path: str) -> None:
     alice.create()
-    answer = anyone.request(method, f"/api/v1/user/alice/websites/{path}", json={"nonsense": 1})
+    answer = anyone.request(method, f"/api/v1/user/alice/{path}", json={"nonsense": 1})
     assert (answer.status_code, answer.json()) == (401, NO_TOKEN)
     assert answer.headers["WWW-Authenticate"] == "Token"
     assert len(alice.call("GET").json()) == 1
@@ -37,7 +40,7 @@ def test_no_token(anyone: httpx.Client, alice: Caller, method: str, path: str) -
 )
 def test_wrong_token(anyone: httpx.Client, alice: Caller, method: str, path: str, credentials: str) -> None:
     headers = {"Authorization": credentials.encode("latin-1")}
-    answer = anyone.request(method, f"/api/v1/user/alice/websites/{path}", headers=headers)
+    answer = anyone.request(method, f"/api/v1/user/alice/{path}", headers=headers)
     assert (answer.status_code, answer.json()) == (401, BAD_TOKEN)
     assert answer.headers["WWW-Authenticate"] == "Token"
 
@@ -54,10 +57,10 @@ def test_others_and_unknown_users_answer_alike(
 ) -> None:
     alice.create()
     answers = [
-        bob.call(method, path, user="alice", json={}),
-        bob.call(method, path, user="nobody", json={}),
-        bob.call(method, path, user="not a name", json={}),
-        operator.call(method, path, user="alice", json={}),
+        bob.request(method, path, user="alice", json={}),
+        bob.request(method, path, user="nobody", json={}),
+        bob.request(method, path, user="not a name", json={}),
+        operator.request(method, path, user="alice", json={}),
     ]
     assert {(answer.status_code, answer.text) for answer in answers} == {(403, answers[0].text)}
     assert answers[0].json() == FORBIDDEN

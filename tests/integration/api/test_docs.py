@@ -21,6 +21,9 @@ def test_every_endpoint_is_there_once(schema: dict) -> None:
         websites: ["get", "post"],
         websites + "{domain}/": ["delete", "get", "patch"],
         websites + "{domain}/reload/": ["post"],
+        websites + "{domain}/domains/": ["get", "post"],
+        websites + "{domain}/domains/{name}/": ["delete", "get", "patch"],
+        "/api/v1/user/{username}/domains/{domain}/ssl/": ["delete", "get", "post"],
     }
 
 
@@ -32,6 +35,14 @@ def test_every_answer_is_described(schema: dict) -> None:
         "change_website": {"200", "400", "401", "403", "404", "413", "415", "429"},
         "delete_website": {"204", "401", "403", "404", "429"},
         "reload_website": {"200", "400", "401", "403", "404", "429", "502"},
+        "list_domains": {"200", "401", "403", "404", "429"},
+        "add_domain": {"201", "400", "401", "403", "404", "413", "415", "429"},
+        "get_domain": {"200", "401", "403", "404", "429"},
+        "change_domain": {"200", "400", "401", "403", "404", "413", "415", "429"},
+        "remove_domain": {"204", "400", "401", "403", "404", "429"},
+        "get_certificate": {"200", "401", "403", "404", "429"},
+        "set_certificate": {"200", "400", "401", "403", "404", "413", "415", "429", "503"},
+        "delete_certificate": {"204", "401", "403", "404", "429"},
     }
     found = {
         operation["operationId"]: set(operation["responses"])

@@ -25,15 +25,28 @@ def test_every_way_to_end_a_path(alice: Caller, prefix: str, end: str) -> None:
         call("GET", f"/{DOMAIN}").status_code,
         call("PATCH", f"/{DOMAIN}", json={"enabled": True}).status_code,
         call("POST", f"/{DOMAIN}/reload").status_code,
+        call("POST", f"/{DOMAIN}/domains", json={"domain_name": "www.shop.test"}).status_code,
+        call("GET", f"/{DOMAIN}/domains").status_code,
+        call("PATCH", f"/{DOMAIN}/domains/www.shop.test", json={"redirect": True}).status_code,
+        call("DELETE", f"/{DOMAIN}/domains/www.shop.test").status_code,
         call("DELETE", f"/{DOMAIN}").status_code,
     ]
-    assert codes == [201, 200, 200, 200, 502, 204]  # 502: no supervisor runs that could reload
+    assert codes == [201, 200, 200, 200, 502, 201, 200, 200, 204, 204]  # 502: no supervisor runs that could reload
+
+
+def test_the_path_of_a_certificate(alice: Caller) -> None:
+    alice.create()
+    for path in (f"domains/{DOMAIN}/ssl", f"domains/{DOMAIN}/ssl/", f"domains//{DOMAIN}//ssl//"):
+        answer = alice.request("GET", path)
+        assert answer.status_code == 404
+        assert answer.json()["detail"].startswith(f"There is no certificate for {DOMAIN}")
 
 
 @pytest.mark.parametrize(
     "path",
     ["/api/", "/api/v2/", "/api/v1/user/", "/api/v1/user/alice/", "/api/v1/user/alice/websites/x.test/reload/more",
-     "/api/v1/user/alice/websites/x.test/stop", "/nothing", "/api/%00", "/%ff%fe"],
+     "/api/v1/user/alice/websites/x.test/stop", "/api/v1/user/alice/domains/", "/api/v1/user/alice/domains/x.test/",
+     "/nothing", "/api/%00", "/%ff%fe"],
 )  # fmt: skip
 def test_what_nothing_serves(anyone: httpx.Client, path: str) -> None:
     answer = anyone.get(path)

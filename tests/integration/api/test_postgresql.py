@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.authority import Authority
+from tests.pebble import Names, names
 from tests.platform import Platform, free_port, platform, wait_for
 
 PASSWORD = "p@ss/wörd?%"
@@ -59,8 +61,14 @@ def database() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def there(database: str) -> Iterator[Platform]:
-    with platform(DATABASE=database) as made:
+def dns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Names]:
+    with names(tmp_path_factory.mktemp("dns")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def there(database: str, dns: Names) -> Iterator[Platform]:
+    with platform(DATABASE=database, RESOLVERS=dns.address) as made:
         yield made
 
 
@@ -99,6 +107,43 @@ def test_one_of_many_gets_the_domain(there: Platform) -> None:
     assert {answer.text for answer in answers if answer.status_code == 400} == {
         '{"domain_name":["domain with this domain name already exists."]}'
     }
+
+
+def test_domains_and_certificates(there: Platform, dns: Names) -> None:
+    pam, pola = there.account("pam"), there.account("pola")
+    pam.write("server.py", SERVER)
+    number = pam.create("exec python3 server.py", "www.shop.test")["id"]
+    url = f"{there.api}/api/v1/user/pam/domains/www.shop.test/ssl/"
+    for name in ("www.shop.test", "a\0b"):
+        cert, key = Authority().sign("www.shop.test", subject=name)
+        answer = pam.session.post(url, json={"cert": cert, "private_key": key}, timeout=60)
+        assert (answer.status_code, answer.json()) == (200, {"status": "OK"})
+    assert pam.session.get(url, timeout=60).json()["subject_name"] == "ab"
+    wanted = {"domain_name": "www.shop.test", "enabled": False, "webapp": {"command": "serve"}}
+    proof = pola.call("POST", json=wanted).json()["proof"]
+    dns.tell("set-txt", host=proof["name"] + ".", value=proof["value"])
+    with ThreadPoolExecutor(6) as pool:
+        codes = list(pool.map(lambda _: pola.call("POST", json=wanted).status_code, range(6)))
+    assert sorted(codes) == [201] + [400] * 5
+    left = pam.get(f"webapp-{number}.localhost")
+    assert (left["id"], left["enabled"]) == (number, True)
+    assert pola.session.get(url.replace("/pam/", "/pola/"), timeout=60).status_code == 404
+
+
+def test_adding_and_removing_names_at_once(there: Platform) -> None:
+    petra = there.account("petra")
+    petra.call("POST", json={"domain_name": petra.domain, "enabled": False, "webapp": {"command": "serve"}})
+    path, body = f"{petra.domain}/domains/", {"domain_name": "www.race.test"}
+
+    def repeat(number: int) -> list[int]:
+        if number % 2:
+            return [petra.call("POST", path, json=body).status_code for _ in range(10)]
+        return [petra.call("DELETE", path + "www.race.test/").status_code for _ in range(10)]
+
+    with ThreadPoolExecutor(6) as pool:
+        codes = Counter(code for found in pool.map(repeat, range(6)) for code in found)
+    assert set(codes) <= {201, 204, 400, 404}
+    assert codes[201] - codes[204] in (0, 1)
 
 
 def test_a_database_that_is_gone(there: Platform) -> None:

@@ -39,12 +39,28 @@ def queries(config: Config) -> Iterator[list[Any]]:
         yield asked
 
 
-def test_every_website_in_one_query(store: Store, alice: Caller, bob: Caller, queries: list[Any]) -> None:
+def test_nothing_is_read_again_while_nobody_writes(
+    store: Store, alice: Caller, queries: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import connection
+
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)  # as the supervisor has it
+    alice.create()
+    first = store.websites()
+    queries.clear()
+    assert store.websites() is first
+    assert [query for query in queries if query.startswith("SELECT")] == []
+    alice.create("www.alice.test")  # in control's own process
+    assert len(store.websites()) == 2
+
+
+def test_every_website_in_two_queries(store: Store, alice: Caller, bob: Caller, queries: list[Any]) -> None:
     first = alice.create(command="one")
     second = bob.create("www.bob.test", command="two", enabled=False)
     queries.clear()
     found = {website.id: website for website in store.websites()}
-    assert len(queries) == 1
+    assert len([query for query in queries if query.startswith("SELECT")]) == 2
     assert found.keys() == {first["id"], second["id"]}
     owner = found[first["id"]].account
     assert (type(owner), owner.name) == (Account, "alice")

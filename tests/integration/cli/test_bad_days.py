@@ -58,7 +58,9 @@ def test_not_root(hereabouts: Run) -> None:
     _refused(hereabouts("up", uid=65534), "needs root", "sudo")
 
 
-@pytest.mark.parametrize("words", [("user", "list"), ("status",), ("env", "demo"), ("logs", "demo.localhost")])
+@pytest.mark.parametrize(
+    "words", [("user", "list"), ("status",), ("certificates",), ("env", "demo"), ("logs", "demo.localhost")]
+)
 def test_not_root_for_what_reads_data(hereabouts: Run, words: tuple[str, ...]) -> None:
     _refused(hereabouts(*words, uid=65534), "needs root", "sudo")
 

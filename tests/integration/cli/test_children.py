@@ -18,6 +18,7 @@ from hereabouts.daemons.children import Child, Recipe, pause_seconds, replace
 _FOREVER = "import signal; signal.pause()"
 _LEADER = """
 import os, signal, subprocess, sys
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background jobs ignore it
 worker = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
 print(worker.pid, flush=True)
 signal.pause()

@@ -37,5 +37,5 @@ def test_is_plain_when_piped(hereabouts: Run) -> None:
 
 def test_help_names_every_command(hereabouts: Run) -> None:
     text = hereabouts("--help").stdout
-    for command in ("up", "user", "token", "env", "shell", "status", "logs", "doctor", "config"):
+    for command in ("up", "user", "token", "env", "shell", "status", "certificates", "logs", "doctor", "config"):
         assert f"  {command} " in text

@@ -29,7 +29,10 @@ from hereabouts.errors import (
 
 TAKEN = "domain with this domain name already exists."
 NOT_FOUND = "Not found."
-DATABASE = "The platform's database can't be used now: {}. Nothing was changed, websites serve on. Try again later."
+DATABASE = (
+    "The platform's database can't be used now: {}. Nothing was changed, websites serve on. "
+    "Try again later; if that does not help, the operator finds the cause with `hereabouts doctor`."
+)
 WEBAPP_FIELDS = frozenset({"command", "health_path", "health_status", "health_seconds", "hsts_seconds"})
 
 _log = logging.getLogger("hereabouts.control")

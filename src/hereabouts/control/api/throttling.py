@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import cast
 
 from django.conf import settings
@@ -23,6 +24,7 @@ class PerMinute(SimpleRateThrottle):
     """``rate_limit`` calls a minute for each endpoint and account, as a sliding window."""
 
     scope = "minute"
+    timer = staticmethod(time.monotonic)  # where the time of day jumps back, a minute would last as long
 
     def get_rate(self) -> str:
         """The setting in DRF's notation."""
