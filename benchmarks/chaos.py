@@ -184,7 +184,8 @@ class Chaos:
         blows: dict[str, Callable[[], None]] = {
             "kill supervisor": lambda: self.kill("supervisor"), "kill control": lambda: self.kill("control"),
             "kill nginx": lambda: self.kill("nginx"), "kill nginx worker": self.kill_worker,
-            "kill certificates": lambda: self.kill("certificates"), "kill up": self.kill_up, "kill site": self.kill_site,
+            "kill certificates": lambda: self.kill("certificates"), "kill up": self.kill_up,
+            "kill site": self.kill_site,
         }  # fmt: skip
         changes = {"reload": self.reload, "disable and enable": self.switch, "create and delete": self.come_and_go}
         name, blow = self.random.choice(list(blows.items()))
