@@ -8,7 +8,21 @@ import sys
 import time
 import traceback
 
-from benchmarks import creation, echoes, hundred, idle, killed, latency, reloads, reloads100, thousand, throughput, tls
+from benchmarks import (
+    creation,
+    echoes,
+    hundred,
+    idle,
+    issuing,
+    killed,
+    latency,
+    reloads,
+    reloads100,
+    renewals,
+    thousand,
+    throughput,
+    tls,
+)
 from benchmarks.report import Row, show
 from benchmarks.stage import stage
 
@@ -24,10 +38,12 @@ GROUPS = {
     "reloads100": reloads100.run,
     "echoes": echoes.run,
     "killed": killed.run,
+    "issuing": issuing.run,
+    "renewals": renewals.run,
     "thousand": thousand.run,
 }
 # What a quick run leaves out unless it is named.
-LONG = ("reloads100", "echoes", "killed", "thousand")
+LONG = ("reloads100", "echoes", "killed", "issuing", "renewals", "thousand")
 
 
 def main() -> int:

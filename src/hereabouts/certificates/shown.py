@@ -10,6 +10,7 @@ from cryptography import x509
 from hereabouts.config import Config
 
 _SECONDS = 10.0
+_TRIES, _PAUSE_SECONDS = 3, 0.1
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -22,6 +23,15 @@ async def shown(config: Config, name: str) -> x509.Certificate | None:
 
     A handshake of its own, so nothing remembered is told. Raises NotAnswering.
     """
+    for _ in range(_TRIES):
+        try:
+            return await _handshake(config, name)
+        except ConnectionResetError:  # a refusal looks like this, and so does an nginx that is killed
+            await asyncio.sleep(_PAUSE_SECONDS)
+    return None
+
+
+async def _handshake(config: Config, name: str) -> x509.Certificate | None:
     address = config.listen[0].strip("[]")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -33,6 +43,8 @@ async def shown(config: Config, name: str) -> x509.Certificate | None:
             )
     except ssl.SSLError:
         return None
+    except ConnectionResetError:
+        raise
     except (OSError, TimeoutError) as error:
         raise NotAnswering(str(error) or "no answer in time") from error
     try:

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.authority import Authority
-from tests.integration.certificates.conftest import Stage
+from tests.certified import Stage
 from tests.integration.sites import PLAIN
 from tests.platform import Account, wait_for
 

@@ -16,7 +16,7 @@ import pytest
 
 from hereabouts.daemons.environ import environment
 from hereabouts.errors import PlatformNotRunning
-from tests.integration.certificates.conftest import Stage, staged
+from tests.certified import Stage, staged
 from tests.pebble import Request
 from tests.platform import wait_for
 

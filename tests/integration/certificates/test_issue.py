@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 import pytest
 
-from tests.integration.certificates.conftest import Stage
+from tests.certified import Stage
 from tests.pebble import Request
 from tests.platform import wait_for
 

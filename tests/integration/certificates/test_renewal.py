@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 
 from hereabouts.certificates.acme import renewal_number
-from tests.integration.certificates.conftest import Stage, staged
+from tests.certified import Stage, staged
 from tests.platform import wait_for
 
 LIFE = 40
