@@ -38,7 +38,11 @@ def run(stage: Stage) -> list[Row]:
     count = 3 if stage.quick else 15
     stage.say("Starting a platform with a certificate authority")
     ours, bare = [], []
-    with _tokens() as tokens, _authority(tokens) as authority, certified.staged(settings=SETTINGS, **_ALONE) as other:
+    with (
+        _tokens() as tokens,
+        _authority(tokens) as authority,
+        certified.staged(settings=SETTINGS, direct=True, **_ALONE) as other,
+    ):
         client = _client(authority)
         _bare(client, tokens, "warm.example.org")
         for number in range(count + 1):

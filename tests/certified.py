@@ -148,14 +148,16 @@ class Stage:
 
 
 @contextmanager
-def staged(*, validity: int = 90 * 86_400, settings: dict[str, str] | None = None, **environ: str) -> Iterator[Stage]:
-    """A platform of its own with an authority of its own."""
+def staged(
+    *, validity: int = 90 * 86_400, settings: dict[str, str] | None = None, direct: bool = False, **environ: str
+) -> Iterator[Stage]:
+    """A platform of its own with an authority of its own; ``direct`` passes by the door."""
     with tempfile.TemporaryDirectory(prefix="pebble-") as place:
         Path(place).chmod(0o755)
         with pebble(Path(place), validity=validity, **environ) as authority, door(authority) as before:
             wanted = {
-                "ACME_DIRECTORY": before.url, "ACME_TRUST": str(authority.trust), "ADDRESSES": "127.0.0.1",
-                "RESOLVERS": authority.names.address, **(settings or {}),
+                "ACME_DIRECTORY": authority.url if direct else before.url, "ACME_TRUST": str(authority.trust),
+                "ADDRESSES": "127.0.0.1", "RESOLVERS": authority.names.address, **(settings or {}),
             }  # fmt: skip
             with platform(**wanted) as made:
                 authority.http_port = made.http

@@ -30,9 +30,10 @@ from hereabouts.core.renewal import Window
 from hereabouts.errors import OrderFailed
 
 _PATIENCE_SECONDS = 90.0
-_FIRST_POLL_SECONDS = 0.05
+_FIRST_POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 5.0
 _MOST_POLL_SECONDS = 30.0
+_UNDER_WAY = (messages.STATUS_READY, messages.STATUS_PROCESSING)
 
 
 class _NewOrder(messages.NewOrder):
@@ -65,8 +66,8 @@ class Authority:
             with suppress(_Unknown, AccountGone):
                 return self._finish(order)
         with suppress(AccountGone):
-            return self._finish(self._begin(name, replaces))
-        return self._finish(self._begin(name, replaces))
+            return self._finish(*self._begin(name, replaces))
+        return self._finish(*self._begin(name, replaces))
 
     def window(self, certificate: x509.Certificate) -> tuple[Window | None, float | None]:
         """When the authority would like this one to be renewed, and seconds until it wants to be asked again.
@@ -82,7 +83,8 @@ class Authority:
             found = messages.RenewalInfo.from_json(answer).suggested_window
             return Window(found.start.timestamp(), found.end.timestamp()), network(client).retry_after
 
-    def _begin(self, name: str, replaces: x509.Certificate | None) -> Order:
+    def _begin(self, name: str, replaces: x509.Certificate | None) -> tuple[Order, messages.Order]:
+        """A new order, kept, and what the authority says of it."""
         key = pem.key_pem(ec.generate_private_key(ec.SECP256R1())).decode()
         order = Order(name, self._config.acme_directory, key)
         with self._account.client() as client:
@@ -98,23 +100,23 @@ class Authority:
                 response = _post(client, client.directory["newOrder"], _NewOrder(**body))
         order = Order(name, order.directory, key, response.headers["Location"])
         self.orders.keep(order)
-        return order
+        return order, messages.Order.from_json(response.json())
 
-    def _finish(self, order: Order) -> bytes:
+    def _finish(self, order: Order, body: messages.Order | None = None) -> bytes:
+        """Go on with an order, ``body`` being what is known of it, to its certificate."""
         url, deadline = order.url or "", time.monotonic() + _PATIENCE_SECONDS
         with self._account.client() as client:
-            body = self._look(client, url)
+            body = body or self._look(client, url)
             if body.status == messages.STATUS_PENDING:
                 for each in body.authorizations:
                     self._authorize(client, order, each, deadline)
                 body = _poll(client, url, messages.Order.from_json, {messages.STATUS_PENDING}, deadline)
             if body.status == messages.STATUS_READY:
                 csr = x509.load_pem_x509_csr(crypto_util.make_csr(order.key.encode(), domains=[order.name]))
-                _post(client, body.finalize, messages.CertificateRequest(csr=csr))
-                waiting = {messages.STATUS_READY, messages.STATUS_PROCESSING}
-                body = _poll(client, url, messages.Order.from_json, waiting, deadline)
-            elif body.status == messages.STATUS_PROCESSING:
-                body = _poll(client, url, messages.Order.from_json, {messages.STATUS_PROCESSING}, deadline)
+                answer = _post(client, body.finalize, messages.CertificateRequest(csr=csr))
+                body = messages.Order.from_json(answer.json())
+            if body.status in _UNDER_WAY:
+                body = _poll(client, url, messages.Order.from_json, _UNDER_WAY, deadline)
             if body.status != messages.STATUS_VALID:
                 self.orders.forget(order.name)
                 if body.error is not None:
@@ -218,7 +220,6 @@ def _poll(
     """What is at an address, once its status is none of ``waiting``. Soon at first, then as the authority asks."""
     pause = _FIRST_POLL_SECONDS
     while True:
-        time.sleep(pause)
         found = parse(_post(client, url, None).json())
         if found.status not in waiting:
             return found
@@ -227,4 +228,5 @@ def _poll(
                 Fault.AUTHORITY, "The certificate authority is still at it. The next try goes on with the same order."
             )
         asked = min(network(client).retry_after or 0.0, _MOST_POLL_SECONDS)
-        pause = max(asked, min(pause * 1.5, _LONGEST_POLL_SECONDS))
+        time.sleep(max(asked, pause))
+        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
