@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := nginx libnginx-mod-http-lua lua-resty-core runc nftables iproute2 virtualenvwrapper \
 	golang-github-containers-common ca-certificates python3-venv
-TEST_PACKAGES := postgresql faketime e2fsprogs
+TEST_PACKAGES := postgresql pebble faketime e2fsprogs
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Settings of the environment reach the platform through sudo, too.
 SETTINGS := $(if $(SUDO),$(addprefix --preserve-env=,$(filter HEREABOUTS_%,$(.VARIABLES))))
@@ -20,11 +20,11 @@ up: packages $(VENV)/stamp  ## run the platform in the foreground
 	@exec $(SUDO) $(SETTINGS) $(BIN)/hereabouts up
 
 test: PACKAGES += $(TEST_PACKAGES)
-test: packages $(VENV)/stamp-dev  ## every test: unit, integration, contract
+test: packages $(VENV)/stamp-dev $(VENV)/sslyze/stamp  ## every test: unit, integration, contract
 	$(BIN)/pytest
 
 check: PACKAGES += $(TEST_PACKAGES)
-check: packages $(VENV)/stamp-dev  ## what a change must pass
+check: packages $(VENV)/stamp-dev $(VENV)/sslyze/stamp  ## what a change must pass
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -66,6 +66,14 @@ $(VENV)/stamp: requirements.lock pyproject.toml | $(VENV)/bin/python
 $(VENV)/stamp-dev: requirements-dev.lock $(VENV)/stamp
 	@echo "Installing the Python libraries of requirements-dev.lock"
 	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+# It looks at TLS from outside, and needs other versions of libraries than the platform.
+$(VENV)/sslyze/stamp: requirements-sslyze.lock | $(VENV)/bin/python
+	@echo "Installing the Python libraries of requirements-sslyze.lock"
+	@$(PYTHON) -m venv $(VENV)/sslyze
+	@$(VENV)/sslyze/bin/python -m pip --quiet --quiet --disable-pip-version-check install \
+		--require-hashes --requirement requirements-sslyze.lock
 	@touch $@
 
 clean:  ## forget the virtual environment and caches; the data stays

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 
-from benchmarks import creation, echoes, hundred, idle, killed, latency, reloads, reloads100, thousand, throughput
+from benchmarks import creation, echoes, hundred, idle, killed, latency, reloads, reloads100, thousand, throughput, tls
 from benchmarks.report import Row, show
 from benchmarks.stage import stage
 
@@ -18,6 +18,7 @@ GROUPS = {
     "creation": creation.run,
     "throughput": throughput.run,
     "latency": latency.run,
+    "tls": tls.run,
     "idle": idle.run,
     "reloads": reloads.run,
     "reloads100": reloads100.run,

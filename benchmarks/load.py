@@ -41,11 +41,20 @@ class Result:
 class Load:
     """Keep-alive clients that send their next request when the last one was answered."""
 
-    def __init__(self, port: int, host: str, *, clients: int, seconds: float, mixed: bool = False) -> None:
+    def __init__(
+        self,
+        port: int,
+        host: str,
+        *,
+        clients: int,
+        seconds: float,
+        mixed: bool = False,
+        secure: bool = False,
+    ) -> None:
         self._process = subprocess.Popen(
             [
                 program("wrk"), "-t1", f"-c{clients}", f"-d{round(min(seconds, _LONGEST_SECONDS))}s",
-                "--timeout", "30s", "-H", f"Host: {host}", "-s", str(_SCRIPT), f"http://127.0.0.1:{port}/",
+                "--timeout", "30s", "-H", f"Host: {host}", "-s", str(_SCRIPT), f"http{'s' if secure else ''}://127.0.0.1:{port}/",
                 "--", *(["mixed"] if mixed else []),
             ],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
@@ -67,9 +76,9 @@ class Load:
         return Result(requests, micros / 1e6, refused, broken, p50 / 1e3, p99 / 1e3, longest / 1e3)
 
 
-def run(port: int, host: str, *, clients: int, seconds: float) -> Result:
+def run(port: int, host: str, *, clients: int, seconds: float, secure: bool = False) -> Result:
     """GETs from so many clients for so long; every one must succeed."""
-    result = Load(port, host, clients=clients, seconds=seconds).result()
+    result = Load(port, host, clients=clients, seconds=seconds, secure=secure).result()
     if result.failed or not result.requests:
         raise RuntimeError(f"{result.failed} of {result.requests} requests to {host} on port {port} failed: {result}")
     return result

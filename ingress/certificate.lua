@@ -1,6 +1,7 @@
 -- Which certificate does this name show? own/{name}.pem, else for a name directly under the sites domain
--- own/_.{sites domain}.pem, else local/{name}.pem: key and chain in one file, kept by its time of change.
--- The platform's own names have one more at last, which nginx has set already; other names are refused.
+-- own/_.{sites domain}.pem (own/_{sites domain}.pem for that itself), else local/{name}.pem: key and chain in one
+-- file, kept by its time of change.
+-- The platform's own names share that of its host. A name without a certificate is refused.
 local ssl = require "ngx.ssl"
 local lrucache = require "resty.lrucache"
 local ffi = require "ffi"
@@ -77,20 +78,23 @@ local function find(name)
         return nil
     end
     local certificate = read(file("own/", name))
-    if not certificate and name:sub(name:find(".", 1, true) or -1) == "." .. settings.domain then
-        certificate = read(file("own/", "_." .. settings.domain))
+    if not certificate and (name == settings.domain or name:gsub("^[^.]*%.", "") == settings.domain) then
+        certificate = read(file("own/", (name == settings.domain and "_" or "_.") .. settings.domain))
     end
-    return certificate or not platform[name] and read(file("local/", name))
+    return certificate or read(file("local/", platform[name] and settings.host or name))
 end
 
 function M.show()
     local name = (ssl.server_name() or settings.host):lower()
+    if name:find("^[%d.]+$") then  -- an address, where a host's name belongs (RFC 6066, 3)
+        name = settings.host
+    end
     local certificate = find(name)
     if certificate then
         ssl.clear_certs()
         assert(ssl.set_cert(certificate.chain))
         assert(ssl.set_priv_key(certificate.key))
-    elseif not platform[name] then
+    elseif not platform[name] then  -- which would go on with what nginx read as it started
         ssl.clear_certs()
     end
 end

@@ -374,6 +374,13 @@ def parse_resolver(text: str) -> tuple[str, int] | None:
         return None
 
 
+def _is_missing(file: Path) -> bool:
+    try:
+        return not file.is_file()
+    except PermissionError:  # root reads it, and this process is not root
+        return False
+
+
 def _check(config: Config) -> None:
     def refuse(name: str, problem: str, remedy: str) -> SettingError:
         return SettingError(name=name, source=config.sources.get(name, "default"), problem=problem, remedy=remedy)
@@ -394,7 +401,7 @@ def _check(config: Config) -> None:
         raise refuse("wildcard_key", "certificate and key belong together.", "Set both, or neither.")
     for name in ("wildcard_certificate", "wildcard_key", "acme_trust"):
         file = getattr(config, name)
-        if file and not Path(file).is_file():
+        if file and _is_missing(Path(file)):
             raise refuse(name, f"there is no file {file}.", "Name an existing PEM file by its whole path.")
     if not config.acme_directory.startswith("https://"):
         raise refuse("acme_directory", f"{config.acme_directory!r} is not an https address.", "Give the directory's.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 import httpx
 
 from hereabouts import poke
-from tests.platform import Platform
+from hereabouts.errors import PlatformNotRunning
+from tests.platform import Platform, wait_for
 
 _PRELUDE = """\
 import ctypes, json, os
@@ -41,8 +43,15 @@ def change(platform: Platform, website: dict[str, Any], statements: str) -> None
 
 
 def settle(platform: Platform, website: dict[str, Any]) -> None:
-    """Have the supervisor look at a website, as control does after a change."""
-    assert poke.settle(platform.config.supervisor_socket, website["id"], 1, 20)
+    """Have the supervisor look at a website, as control does after a change; one that is just starting, too."""
+
+    def settled() -> bool:
+        try:
+            return poke.settle(platform.config.supervisor_socket, website["id"], 1, 20)
+        except PlatformNotRunning:
+            return False
+
+    wait_for(settled)
 
 
 def alias(name: str, *, redirects: bool = False) -> str:
@@ -63,9 +72,6 @@ def browse(platform: Platform, host: str, path: str = "/", method: str = "GET", 
 
 def raw(platform: Platform, request: bytes) -> bytes:
     """What nginx answers over HTTP to exactly these bytes."""
-    import socket
-
     with socket.create_connection(("127.0.0.1", platform.http), timeout=20) as connection:
         connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
         return connection.makefile("rb").read()

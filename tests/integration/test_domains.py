@@ -62,12 +62,11 @@ def test_a_visitor_of_an_alias_is_held_while_the_site_starts(running: Platform, 
     alice.write("slow_named.py", "import time\ntime.sleep(1.5)\n" + ANSWERS)
     with site(alice, uvicorn("slow_named"), DOMAIN) as website:
         change(running, website, alias(OTHER))
-        change(running, website, "same.update(generation=2, stop_first=True)")
         os.kill(server_pid(running, website), signal.SIGKILL)
         assert running.visit(OTHER).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/a%20b//c?d=%0d%0aX:y&e=/../f", "//evil.example/x", "/?", "/%2e%2e/é?ü"])
+@pytest.mark.parametrize("path", ["/", "/a%20b//c?d=%0d%0aX:y&e=/../f", "//evil.example/x", "/?", "/a/%2e%2e/é?ü"])
 def test_a_redirecting_alias_keeps_scheme_path_and_query(running: Platform, website: dict[str, Any], path: str) -> None:
     change(running, website, alias(OTHER, redirects=True))
     head = raw(running, f"GET {path} HTTP/1.1\r\nHost: {OTHER}\r\nConnection: close\r\n\r\n".encode())
@@ -247,8 +246,9 @@ def test_hsts_is_told_over_https_only(running: Platform, alice: Account) -> None
 def test_a_hostile_host_leads_nowhere_else(running: Platform, website: dict[str, Any], host: str) -> None:
     change(running, website, "same.update(force_https=True)")
     answer = raw(running, f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-    assert re.match(rb"HTTP/1.1 (400|404) ", answer), answer
-    assert b"Location" not in answer
+    for place in re.findall(rb"\r\nLocation: (.*)\r\n", answer):
+        assert place == f"https://{DOMAIN}:{running.https}/".encode()
+    assert re.match(rb"HTTP/1.1 (301|400|404) ", answer), answer
 
 
 @pytest.mark.parametrize("port", ["", ":1", ":8443"])

@@ -29,6 +29,7 @@ _UNASKED = 4
 """Orders at once that nobody waits for; those that somebody waits for go on beside them."""
 _CHECKS = 2
 _THREADS = 16
+_LEAST_SECONDS = 0.1
 _INSTALL_SECONDS = 30.0
 _SHOWN_SECONDS = 10.0
 _DATABASE_SECONDS = 60.0
@@ -70,6 +71,13 @@ class Issuer:
         """Take over what is wanted now, and begin what is due."""
         self._known = dict(known)
         self._begin_due()
+
+    def seconds_to_next(self, longest: float) -> float:
+        """Until the next order is due, ``longest`` at most: short-lived certificates can't wait for a tick."""
+        now = time.time()
+        waiting = (renewal.due_at(each) for each in self._known.values() if each.name not in self.orders)
+        next_due = min((due - now for due in waiting if due is not None and due > now), default=longest)
+        return max(_LEAST_SECONDS, min(next_due, longest))
 
     async def forget_remains(self, known: Mapping[str, Certificate]) -> None:
         """Drop the orders of an earlier process for names that need none any more."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,8 +27,8 @@ from hereabouts.sandbox.homes import nginx_ids
 
 AUTHORITY_NAME = "Hereabouts local authority"
 _AUTHORITY_LIFE = timedelta(days=3650)
-_LIFE = timedelta(days=397)
-"""The longest that browsers accept (Apple's limit of 398 days, less one for clocks)."""
+_LIFE = timedelta(days=365)
+"""Mozilla's profile has less than 366, https://wiki.mozilla.org/Security/Server_Side_TLS; browsers accept 398."""
 _RENEW = timedelta(days=30)
 _BACKDATE = timedelta(days=2)
 """A certificate that was made while this machine's clock was ahead is good once it is right again."""
@@ -62,6 +63,15 @@ def ensure_authority(config: Config) -> None:
 def ensure_certificate(config: Config, name: str) -> None:
     """Make sure that ``certificate_file`` holds a good certificate for one host name. Safe from any thread."""
     _ensure(config, certificate_file(config, name), (name,))
+
+
+def is_due(config: Config, name: str) -> bool:
+    """Whether to look at a name's certificate more closely: by its age alone, which is quick."""
+    try:
+        age = time.time() - certificate_file(config, name).stat().st_mtime
+    except FileNotFoundError:
+        return True
+    return timedelta(seconds=age) > _LIFE - _RENEW
 
 
 def ensure_platform_certificate(config: Config) -> None:

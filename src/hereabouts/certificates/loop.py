@@ -53,19 +53,27 @@ class CertificatesLoop:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         with _alone(self._config) as lock:
-            while not lock():
-                if self._stop.is_set():
-                    return
-                await asyncio.sleep(0.2)
+            if not await self._turn(lock):
+                return
             await asyncio.to_thread(_clear, self._config)
             server = await self._listen()
             first = True
             while not self._stop.is_set():
                 first = not await self._tick(first=first) and first
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_TICK_SECONDS):
+                    async with asyncio.timeout(self._issuer.seconds_to_next(_TICK_SECONDS)):
                         await self._stop.wait()
             server.close()
+
+    async def _turn(self, lock: Callable[[], bool]) -> bool:
+        """Wait until this process is the only one; False when it is to end before."""
+        if not lock():
+            log.info("Another certificates process is at work. Waiting for its end.")
+            while not lock():
+                if self._stop.is_set():
+                    return False
+                await asyncio.sleep(0.2)
+        return True
 
     async def _read(self, ask: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._database, ask)

@@ -2,7 +2,8 @@
 
 Each is one file, ``own/{name}.pem``, key and chain, that nginx's Lua reads by itself (ingress/certificate.lua). They
 come from ``config.offered``, where the platform's unprivileged processes put them; root looks at each before nginx
-gets it. ``own/_.{sites domain}.pem`` is the operator's wildcard certificate.
+gets it. The operator's wildcard certificate is ``own/_.{sites domain}.pem`` and, where it is for the sites domain
+itself, too, ``own/_{sites domain}.pem``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import stat
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+
+from cryptography import x509
 
 from hereabouts import files
 from hereabouts.certificates import local
@@ -26,6 +30,7 @@ from hereabouts.sandbox.homes import nginx_ids
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9][a-z0-9.-]*\Z")
 _MOST_BYTES = 256 << 10
+_DAY_SECONDS = 86_400.0
 _SETTLED_SECONDS = 60.0
 """What is younger is left alone when the remains of former names are removed: its row may be on its way."""
 
@@ -38,6 +43,7 @@ class Certificates:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._wildcard: object = None
+        self._next_round = 0.0
 
     def prepare(self, name: str) -> None:
         """See to the local authority's certificate; without one, visitors are still served over HTTP."""
@@ -79,19 +85,33 @@ class Certificates:
                         self.install(known[file])
                 elif _is_old(os.stat(file, dir_fd=directory, follow_symlinks=False)):
                     os.unlink(file, dir_fd=directory)
-        _keep_only(self._path("x").parent, {*known, file_name(self._wildcard_name)})
+        _keep_only(self._path("x").parent, {*known, *map(file_name, self._wildcard_names)})
         _keep_only(local.certificate_file(self._config, "x").parent, set(map(file_name, {*names, self._config.host})))
 
-    def look(self) -> None:
-        """Take the operator's wildcard certificate over where it is new or has changed."""
+    def look(self, names: Collection[str]) -> None:
+        """Take the operator's wildcard certificate over where it is new or has changed.
+
+        Once a day, also see to the local authority's certificates for all ``names`` that websites have.
+        """
+        self._take_wildcard()
+        if time.monotonic() < self._next_round:
+            return
+        self._next_round = time.monotonic() + _DAY_SECONDS
+        local.ensure_platform_certificate(self._config)
+        for name in names:
+            if local.is_due(self._config, name):
+                self.prepare(name)
+
+    def _take_wildcard(self) -> None:
         given = (self._config.wildcard_key, self._config.wildcard_certificate)
         if not all(given):
-            self._path(self._wildcard_name).unlink(missing_ok=True)
+            for name in self._wildcard_names:
+                self._path(name).unlink(missing_ok=True)
             return
         try:
             found: object = [(file.st_mtime_ns, file.st_size, file.st_ino) for file in map(os.stat, given)]
             content = b"" if found == self._wildcard else b"\n".join(Path(path).read_bytes() for path in given)
-            problem = None if found == self._wildcard else _unfit(content)
+            problem = None if found == self._wildcard else _unfit(content) or _is_for_others(content, self._config)
         except OSError as error:
             found = problem = f"{error.filename}: {error.strerror}."
         if found == self._wildcard:
@@ -100,12 +120,17 @@ class Certificates:
         if problem:
             log.error("The certificate for *.%s is refused, the one before stays: %s", self._config.domain, problem)
             return
-        self._write(self._wildcard_name, content)
+        for name, holds in zip(self._wildcard_names, (True, self._config.domain in _names(content)), strict=True):
+            if holds:
+                self._write(name, content)
+            else:
+                self._path(name).unlink(missing_ok=True)
         log.info("The certificate for *.%s is in use: %s.", self._config.domain, given[1])
 
     @property
-    def _wildcard_name(self) -> str:
-        return f"_.{self._config.domain}"
+    def _wildcard_names(self) -> tuple[str, str]:
+        """What it is kept as for the names under the sites domain, and for that itself: no host's names."""
+        return f"_.{self._config.domain}", f"_{self._config.domain}"
 
     def _path(self, name: str) -> Path:
         return self._config.certificates / "own" / file_name(name)
@@ -160,6 +185,26 @@ def _unfit(content: bytes) -> str | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _is_for_others(content: bytes, config: Config) -> str | None:
+    """Why a certificate won't do for every name directly under the sites domain; None if it does."""
+    names = _names(content)
+    if f"*.{config.domain}" not in names:
+        return f"it is not for *.{config.domain} but for {', '.join(names) or 'no name'}."
+    certificate = x509.load_pem_x509_certificate(content)
+    if certificate.not_valid_after_utc < datetime.now(UTC):
+        return f"it ended on {certificate.not_valid_after_utc:%Y-%m-%d}."
+    return None
+
+
+def _names(content: bytes) -> list[str]:
+    certificate = x509.load_pem_x509_certificate(content)
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return []
+    return found.get_values_for_type(x509.DNSName)
 
 
 def _keep_only(directory: Path, names: Collection[str]) -> None:

@@ -13,7 +13,6 @@ from hereabouts.daemons.environ import drop_privileges
 
 def run(config: Config) -> None:
     """Work until TERM or INT. As root it takes control's user id first."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     owner = (config.control_uid, config.control_uid)
     if os.geteuid() == 0:
         files.directory(config.certificates_socket.parent, mode=0o711, owner=owner)
@@ -22,6 +21,7 @@ def run(config: Config) -> None:
     import django
 
     django.setup()
+    logging.getLogger("hereabouts.certificates").setLevel(logging.INFO)  # one line for each certificate and failure
     from django.db import connections
 
     connections.settings["default"]["CONN_MAX_AGE"] = None  # one thread, one connection

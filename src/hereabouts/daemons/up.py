@@ -207,7 +207,11 @@ def prepare(config: Config, environ: Mapping[str, str]) -> list[Recipe]:
 
     _directories(config)
     source = Path(hereabouts.__file__).parent
-    view.enter([config.data_dir, config.run_dir, Path(sys.prefix), Path(sys.base_prefix), source, ingress.sources()])
+    given = [Path(file) for file in (config.wildcard_certificate, config.wildcard_key) if file]
+    view.enter(
+        [config.data_dir, config.run_dir, Path(sys.prefix), Path(sys.base_prefix), source, ingress.sources()]
+        + [place for file in given for place in (file.parent, file.resolve().parent)]
+    )
     os.chdir("/")
     _certificates_and_network(config)
     return _recipes(config, ingress.prepare(config), environ)

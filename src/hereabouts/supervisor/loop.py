@@ -61,8 +61,8 @@ class Certificates(names.Certificates, Protocol):
     def take_over(self, names: Collection[str], certified: Collection[str]) -> None:
         """Install what was offered for ``certified`` names meanwhile; remove what is of no name of a website."""
 
-    def look(self) -> None:
-        """See to what the operator gave."""
+    def look(self, names: Collection[str]) -> None:
+        """See to those of all names that websites have, and to what the operator gave."""
 
 
 class Supervisor:
@@ -221,7 +221,7 @@ class Supervisor:
     async def _tick(self) -> None:
         """Look at everything that is wanted."""
         await self._look_at_all()
-        await asyncio.to_thread(self._certificates.look)
+        await asyncio.to_thread(self._certificates.look, tuple(self._hosts))
         self._stalls.look(time.monotonic())
         await asyncio.gather(*(k.look_for_stall(self._stalls) for k in list(self._keepers.values()) if k.sandboxes))
 

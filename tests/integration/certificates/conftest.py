@@ -120,6 +120,11 @@ class Stage:
             return None
         return x509.load_der_x509_certificate(found) if found else None
 
+    def certified(self, name: str) -> bool:
+        """Whether what is shown is the authority's, not the local one's."""
+        found = self.shown(name)
+        return found is not None and "Pebble" in found.issuer.rfc4514_string()
+
     def fingerprint(self, name: str) -> str:
         found = self.shown(name)
         return found.fingerprint(hashes.SHA256()).hex() if found else ""

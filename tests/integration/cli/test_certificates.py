@@ -43,7 +43,7 @@ def test_one_file_holds_the_key_and_the_chain(config: Config) -> None:
     assert len(certificates) == 2
     assert load_pem_private_key(content, None).public_key() == certificates[0].public_key()
     certificates[0].verify_directly_issued_by(certificates[1])
-    assert (certificates[0].not_valid_after_utc - certificates[0].not_valid_before_utc).days <= 397
+    assert (certificates[0].not_valid_after_utc - certificates[0].not_valid_before_utc).days < 366
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
 
