@@ -185,7 +185,8 @@ class Chaos:
             "kill supervisor": lambda: self.kill("supervisor"), "kill control": lambda: self.kill("control"),
             "kill certificates": lambda: self.kill("certificates"),
             "kill nginx": lambda: self.kill("nginx"), "kill nginx worker": self.kill_worker,
-            "kill up": self.kill_up, "kill site": self.kill_site,
+            "kill certificates": lambda: self.kill("certificates"), "kill up": self.kill_up,
+            "kill site": self.kill_site,
         }  # fmt: skip
         changes = {"reload": self.reload, "disable and enable": self.switch, "create and delete": self.come_and_go}
         name, blow = self.random.choice(list(blows.items()))
