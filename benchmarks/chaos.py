@@ -183,7 +183,6 @@ class Chaos:
         """One random act, and what must be true some seconds later."""
         blows: dict[str, Callable[[], None]] = {
             "kill supervisor": lambda: self.kill("supervisor"), "kill control": lambda: self.kill("control"),
-            "kill certificates": lambda: self.kill("certificates"),
             "kill nginx": lambda: self.kill("nginx"), "kill nginx worker": self.kill_worker,
             "kill certificates": lambda: self.kill("certificates"), "kill up": self.kill_up,
             "kill site": self.kill_site,
