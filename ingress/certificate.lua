@@ -19,7 +19,7 @@ int statx(int dirfd, const char *path, int flags, unsigned int mask, hereabouts_
 
 local AT_FDCWD, STATX_BASIC_STATS = -100, 0x7ff
 local found = ffi.new("hereabouts_statx")
-local kept = lrucache.new(2000)
+local kept = lrucache.new(16000)  -- reading one costs as much as two handshakes; kept, it takes about 13 KB
 local settings, platform
 local M = {}
 

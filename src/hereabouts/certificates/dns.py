@@ -21,7 +21,8 @@ import dns.resolver
 import dns.rrset
 from dns.rdtypes.ANY.TXT import TXT
 
-from hereabouts.config import Config, parse_resolver
+from hereabouts.config import Config
+from hereabouts.config.rules import parse_resolver
 from hereabouts.core.domains import cname
 
 _SERVER_SECONDS = 2.0

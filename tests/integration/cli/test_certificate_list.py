@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from hereabouts.certificates import local
 from hereabouts.config import load
@@ -57,6 +58,8 @@ def test_each_kind_and_how_its_renewal_stands(data: Path, hereabouts: Run) -> No
     wanted(data, "b.test", "letsencrypt-auto-renew", 40, failures=1, problem="No.\nReally.", next_try_at=NOW + 999)
     wanted(data, "c.test", "letsencrypt-auto-renew", None)
     wanted(data, "d.test", "user-provided", 80)
+    signed = x509.load_pem_x509_certificate(local.certificate_file(config, "alice.localhost").read_bytes())
+    left = str(int((signed.not_valid_after_utc.timestamp() - time.time()) // 86_400))
     lines = hereabouts("certificates").stdout.splitlines()
     due, later = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW + s)) for s in (30 * 86_400, 999))
     assert [line.split("\t") for line in lines] == [
@@ -64,7 +67,7 @@ def test_each_kind_and_how_its_renewal_stands(data: Path, hereabouts: Run) -> No
         ["b.test", "letsencrypt", "R11", "40", f"failed once, next try {later}: No. Really."],
         ["c.test", "letsencrypt", "–", "–", "is being ordered"],
         ["d.test", "uploaded", "R11", "80", "its owner uploads a new one"],
-        ["alice.localhost", "local", "Hereabouts local authority", "396", "by the local authority"],
+        ["alice.localhost", "local", "Hereabouts local authority", left, "by the local authority"],
     ]
     assert check(hereabouts) | {"name": ""} == {
         "name": "", "ok": True, "found": "5, none of them ends soon", "remedy": ""

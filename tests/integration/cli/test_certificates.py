@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import stat
 import time
@@ -12,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from hereabouts.certificates import local
+from hereabouts.certificates.own import Certificates
 from hereabouts.config import Config, load
 
 
@@ -93,3 +95,40 @@ def test_the_bundle_holds_the_usual_authorities_and_the_local_one(config: Config
     content = local.ca_bundle(config).read_bytes()
     assert config.authority_file.read_bytes() in content
     assert content.count(b"BEGIN CERTIFICATE") > 50
+
+
+def test_what_an_earlier_version_kept_moves(config: Config) -> None:
+    local.ensure_certificate(config, "demo.localhost")
+    before = local.certificate_file(config, "demo.localhost").read_bytes()
+    former = config.certificates / "live"
+    (config.certificates / "local").rename(former)
+    local.move_former(config)
+    assert local.certificate_file(config, "demo.localhost").read_bytes() == before
+    assert (former / "demo.localhost.pem").read_bytes() == before, "for an nginx that was started before"
+    local.move_former(config)
+    assert not former.exists()
+    local.ensure_certificate(config, "demo.localhost")
+    assert local.certificate_file(config, "demo.localhost").read_bytes() == before
+
+
+def test_the_names_of_websites_are_looked_at_once_a_day(config: Config) -> None:
+    own = Certificates(config)
+    own.look(["demo.localhost"])
+    path = local.certificate_file(config, "demo.localhost")
+    assert _names(path) == ["demo.localhost"]
+    path.unlink()
+    own.look(["demo.localhost"])
+    assert not path.exists(), "not every few seconds"
+    Certificates(config).look(["demo.localhost"])
+    assert path.exists()
+
+
+def test_what_nobody_has_any_more_is_removed_once_it_is_old(config: Config) -> None:
+    own = Certificates(config)
+    for name in ("demo.localhost", "gone.localhost", "new.localhost"):
+        own.prepare(name)
+    for name in ("demo.localhost", "gone.localhost"):
+        os.utime(local.certificate_file(config, name), (0, 0))
+    own.take_over(["demo.localhost"], [])
+    left = [local.certificate_file(config, f"{name}.localhost").exists() for name in ("demo", "gone", "new")]
+    assert left == [True, False, True]

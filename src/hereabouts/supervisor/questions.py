@@ -1,0 +1,155 @@
+"""What others ask the supervisor: one line there, one line back (poke.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Protocol
+
+from hereabouts import files
+from hereabouts.config import Config
+from hereabouts.errors import CertificateRefused
+from hereabouts.sandbox import homes
+from hereabouts.supervisor import names, procfs
+from hereabouts.supervisor.keeper import Keeper
+
+_LONGEST_HOLD_SECONDS = 3600.0
+_TURN_SECONDS = 0.25
+"""How long the next visitor waits for one who was told to go and does not."""
+_PACE_SECONDS = 0.001
+"""Between the visitors who were held: each connects before the next, and a server is not overrun as it begins."""
+
+log = logging.getLogger("hereabouts.supervisor")
+
+
+class Certificates(names.Certificates, Protocol):
+    """What else the loop asks of them."""
+
+    def install(self, name: str) -> None:
+        """Show the one that was offered for a name. Raises CertificateRefused."""
+
+    def withdraw(self, name: str) -> None:
+        """Show the name's own no longer."""
+
+    def take_over(self, names: Collection[str], certified: Collection[str]) -> None:
+        """Install what was offered for ``certified`` names meanwhile; remove what is of no name of a website."""
+
+    def look(self, names: Collection[str]) -> None:
+        """See to those of all names that websites have, and to what the operator gave."""
+
+
+class Questions:
+    """Answers control, the certificates' process and nginx. ``find`` knows the keeper of a host's website, ``poke``
+    looks at what is wanted of a website now."""
+
+    def __init__(
+        self,
+        config: Config,
+        certificates: Certificates,
+        keepers: Mapping[int, Keeper],
+        find: Callable[[str], Keeper | None],
+        poke: Callable[[int], Awaitable[Keeper | None]],
+    ) -> None:
+        self._config, self._certificates, self._keepers = config, certificates, keepers
+        self._find, self._poke = find, poke
+
+    async def listen(self) -> asyncio.AbstractServer:
+        """Open the supervisor's socket. It is there as long as the returned server is."""
+        path = self._config.supervisor_socket
+        gid = homes.nginx_ids(self._config)[1]
+        files.directory(path.parent, mode=0o711)
+        path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._answer, str(path))
+        os.chown(path, self._config.control_uid, gid)  # control and nginx may ask, nobody else
+        path.chmod(0o660)
+        return server
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(10):
+                line = await reader.readline()
+            words = line.decode(errors="replace").split()
+            if words[:1] == ["hold"]:
+                await self._hold(words, reader, writer)
+            else:
+                await _say(writer, await self._reply(words, _uid(writer)))
+        except (OSError, TimeoutError, ValueError) as error:
+            log.debug("A question was not answered: %s", error)
+        except Exception as error:
+            log.error("A question was not answered: %s", error)
+        finally:
+            writer.close()
+
+    async def _hold(self, words: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer ``hold HOST SECONDS SINCE``. Of those who may go, one is told after the other: each goes on to the
+        website, closing its connection here, before the next is told."""
+        _, host, given, since = words
+        seconds = min(float(given), _LONGEST_HOLD_SECONDS)
+        keeper = self._find(host)
+        answer = await keeper.hold(seconds) if keeper else "nothing"
+        if keeper is None or answer != "go":
+            await _say(writer, answer)
+            return
+        async with keeper.turns.take(float(since)):
+            await _say(writer, answer)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TURN_SECONDS):
+                    await reader.read()
+            await asyncio.sleep(_PACE_SECONDS)
+
+    async def _reply(self, words: list[str], uid: int) -> str:
+        match words:
+            case ["settle", website_id, generation, seconds]:
+                keeper = await self._poke(int(website_id))
+                if keeper is None:
+                    return "done"
+                return "done" if await keeper.settle(int(generation), float(seconds)) else "waiting"
+            case ["install" | "withdraw", _] if uid not in (0, self._config.control_uid):
+                return "refused that is not for nginx to ask."
+            case ["install", name]:
+                try:
+                    await asyncio.to_thread(self._certificates.install, name)
+                except CertificateRefused as error:
+                    return f"refused {error.details['problem']}"
+                return "done"
+            case ["withdraw", name]:
+                await asyncio.to_thread(self._certificates.withdraw, name)
+                return "done"
+            case ["status"]:
+                return json.dumps({"sandboxes": await asyncio.to_thread(self._sandboxes)})
+            case _:
+                return "what"
+
+    def _sandboxes(self) -> list[dict[str, object]]:
+        return [
+            {
+                "website": keeper.website.id,
+                "instance": instance.id,
+                "generation": instance.generation,
+                "phase": instance.phase.value,
+                "since": time.time() - (time.monotonic() - instance.since),
+                "pid": keeper.sandboxes[instance.id].pid,
+                "memory_bytes": procfs.memory_bytes(keeper.sandboxes[instance.id].pid),
+            }
+            for keeper in list(self._keepers.values())
+            for instance in keeper.seen.instances
+            if instance.id in keeper.sandboxes
+        ]
+
+
+async def _say(writer: asyncio.StreamWriter, answer: str) -> None:
+    writer.write(answer.encode() + b"\n")
+    await writer.drain()
+
+
+def _uid(writer: asyncio.StreamWriter) -> int:
+    """Who asks, by the kernel's word (SO_PEERCRED in unix(7))."""
+    credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int(struct.unpack("3i", credentials)[1])
