@@ -235,6 +235,15 @@ def test_hsts_is_told_over_https_only(running: Platform, alice: Account) -> None
         assert (answer.status_code, answer.headers["Strict-Transport-Security"]) == (503, "max-age=31536000")
 
 
+def test_hsts_is_told_with_the_page_of_a_site_that_fails(running: Platform, alice: Account) -> None:
+    alice.write("mute.py", ANSWERS)
+    with site(alice, uvicorn("mute"), DOMAIN) as website:
+        change(running, website, "same.update(hsts_seconds=300)")
+        answer = browse(running, DOMAIN, "/end")
+        assert answer.status_code == 502
+        assert answer.headers.get_list("Strict-Transport-Security") == ["max-age=300"]
+
+
 @pytest.mark.parametrize(
     "host",
     [

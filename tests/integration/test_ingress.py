@@ -385,6 +385,8 @@ def test_an_error_page_shows_no_internals(running: Platform, alice: Account, met
     with site(alice, "python3 rude.py $DOMAIN_SOCKET", "rude-alice.localhost") as website:
         assert website["state"]["status"] == "running"
         answer = running.visit("rude-alice.localhost", method=method)
+        line = f'"{method} / HTTP/1.1" {answer.status_code} '
+        wait_for(lambda: line in alice.log("rude-alice.localhost", "access"), what="the page is in the log")
     assert answer.status_code in (502, 503)
     assert "This website is not working right now" in answer.text
     assert not INTERNALS.search(answer.text)
