@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import json
 import logging
 import os
 import shutil
@@ -16,15 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.core import lifecycle
 from hereabouts.core.lifecycle import Instance, Lead, Seen
 from hereabouts.core.store import Store
 from hereabouts.core.webapp import Observation, Website
-from hereabouts.errors import CertificateRefused
 from hereabouts.sandbox import console, homes, network, runtime
-from hereabouts.supervisor import logs, names, procfs, routes
+from hereabouts.supervisor import logs, names, procfs, questions, routes
 from hereabouts.supervisor.diagnosis import without_loop
 from hereabouts.supervisor.keeper import Keeper, Means
 from hereabouts.supervisor.kernel import KernelLog
@@ -34,11 +31,6 @@ from hereabouts.supervisor.starts import StartQueue
 
 _TICK_SECONDS = 5.0
 _ROTATE_SECONDS = 1.0
-_LONGEST_HOLD_SECONDS = 3600.0
-_TURN_SECONDS = 0.25
-"""How long the next visitor waits for one who was told to go and does not."""
-_PACE_SECONDS = 0.001
-"""Between the visitors who were held: each connects before the next, and a server is not overrun as it begins."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 _LEADS = {"": Lead.NOWHERE, Lead.WAIT.value: Lead.WAIT, Lead.DISABLED.value: Lead.DISABLED}
@@ -49,14 +41,8 @@ _T = TypeVar("_T")
 log = logging.getLogger("hereabouts.supervisor")
 
 
-class Certificates(names.Certificates, Protocol):
+class Certificates(questions.Certificates, names.Certificates, Protocol):
     """What else the loop asks of them."""
-
-    def install(self, name: str) -> None:
-        """Show the one that was offered for a name. Raises CertificateRefused."""
-
-    def withdraw(self, name: str) -> None:
-        """Show the name's own no longer."""
 
     def take_over(self, names: Collection[str], certified: Collection[str]) -> None:
         """Install what was offered for ``certified`` names meanwhile; remove what is of no name of a website."""
@@ -108,7 +94,11 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, lambda: stop(sites_too=False))
         homes.make_rootfs(self.config)
         await self._take_over()
-        server = await self._listen()
+        asked = questions.Questions(
+            self.config, self._certificates, self._poke, lambda host: self._keepers.get(self._hosts.get(host, 0)),
+            self._sandboxes,
+        )  # fmt: skip
+        server = await asked.listen()
         rotation = asyncio.create_task(self._rotate())
         while not self._stop.is_set():
             await self._tick()
@@ -329,70 +319,6 @@ class Supervisor:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await asyncio.gather(*(keeper.end() for keeper in self._keepers.values()))
 
-    async def _listen(self) -> asyncio.AbstractServer:
-        path = self.config.supervisor_socket
-        gid = homes.nginx_ids(self.config)[1]
-        files.directory(path.parent, mode=0o711)
-        path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._answer, str(path))
-        os.chown(path, self.config.control_uid, gid)  # control and nginx may ask, nobody else
-        path.chmod(0o660)
-        return server
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(10):
-                line = await reader.readline()
-            words = line.decode(errors="replace").split()
-            if words[:1] == ["hold"]:
-                await self._hold(words, reader, writer)
-            else:
-                await _say(writer, await self._reply(words))
-        except (OSError, TimeoutError, ValueError) as error:
-            log.debug("A question was not answered: %s", error)
-        except Exception as error:
-            log.error("A question was not answered: %s", error)
-        finally:
-            writer.close()
-
-    async def _hold(self, words: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer ``hold HOST SECONDS SINCE``. Of those who may go, one is told after the other: each goes on to the
-        website, closing its connection here, before the next is told."""
-        _, host, given, since = words
-        seconds = min(float(given), _LONGEST_HOLD_SECONDS)
-        keeper = self._keepers.get(self._hosts.get(host, 0))
-        answer = await keeper.hold(seconds) if keeper else "nothing"
-        if keeper is None or answer != "go":
-            await _say(writer, answer)
-            return
-        async with keeper.turns.take(float(since)):
-            await _say(writer, answer)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TURN_SECONDS):
-                    await reader.read()
-            await asyncio.sleep(_PACE_SECONDS)
-
-    async def _reply(self, words: list[str]) -> str:
-        match words:
-            case ["settle", website_id, generation, seconds]:
-                keeper = await self._poke(int(website_id))
-                if keeper is None:
-                    return "done"
-                return "done" if await keeper.settle(int(generation), float(seconds)) else "waiting"
-            case ["install", name]:
-                try:
-                    await asyncio.to_thread(self._certificates.install, name)
-                except CertificateRefused as error:
-                    return f"refused {error.details['problem']}"
-                return "done"
-            case ["withdraw", name]:
-                await asyncio.to_thread(self._certificates.withdraw, name)
-                return "done"
-            case ["status"]:
-                return json.dumps({"sandboxes": await asyncio.to_thread(self._sandboxes)})
-            case _:
-                return "what"
-
     def _sandboxes(self) -> list[dict[str, object]]:
         return [
             {
@@ -416,8 +342,3 @@ def _hosts(websites: Iterable[Website]) -> dict[str, int]:
 
 def _renames(keeper: Keeper, website: Website) -> bool:
     return keeper.website.domain != website.domain
-
-
-async def _say(writer: asyncio.StreamWriter, answer: str) -> None:
-    writer.write(answer.encode() + b"\n")
-    await writer.drain()
