@@ -33,6 +33,8 @@ _PATIENCE_SECONDS = 90.0
 _FIRST_POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 5.0
 _MOST_POLL_SECONDS = 30.0
+_SERIOUS = ("rateLimited", "serverInternal", "accountDoesNotExist")
+"""Refusals that have nothing to do with the order that was asked for."""
 _UNDER_WAY = (messages.STATUS_READY, messages.STATUS_PROCESSING)
 
 
@@ -95,7 +97,7 @@ class Authority:
             try:
                 response = _post(client, client.directory["newOrder"], _NewOrder(**body, replaces=number))
             except (errors.ConflictError, messages.Error) as error:
-                if number is None or not _is_replaced(error):
+                if number is None or getattr(error, "code", "") in _SERIOUS:
                     raise
                 response = _post(client, client.directory["newOrder"], _NewOrder(**body))
         order = Order(name, order.directory, key, response.headers["Location"])
@@ -130,7 +132,7 @@ class Authority:
         try:
             body: messages.Order = messages.Order.from_json(_post(client, url, None).json())
         except messages.Error as error:
-            if error.code in ("rateLimited", "serverInternal", "accountDoesNotExist"):
+            if error.code in _SERIOUS:
                 raise
             raise _Unknown from error
         if body.status == messages.STATUS_INVALID:
@@ -197,12 +199,6 @@ def _renewal_address(client: ClientV2) -> str | None:
         return str(client.directory["renewalInfo"])
     except KeyError:
         return None
-
-
-def _is_replaced(error: Exception) -> bool:
-    """Whether the authority minds only what the order replaces."""
-    typ = str(getattr(error, "typ", ""))
-    return isinstance(error, errors.ConflictError) or typ.endswith(("alreadyReplaced", "malformed"))
 
 
 def _post(client: ClientV2, url: str, body: JSONDeSerializable | None) -> requests.Response:

@@ -177,7 +177,8 @@ class Issuer:
         await self._check_dns(name)
         before = None
         with suppress(NotAnswering):
-            before = await shown(self._config, name) if certificate.details else None
+            if certificate.renew_at:  # it is the authority's
+                before = await shown(self._config, name)
         content = await self._in_thread(lambda: self._authority.issue(name, before))
         await self._wanted(name)
         leaf = x509.load_pem_x509_certificate(content)
