@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -194,8 +195,29 @@ def platform(environ: Mapping[str, str] | None = None, **settings: str) -> Itera
         directory.chmod(0o755)
         made = Platform(directory, {**QUICK, **settings}, environ)
         try:
+            _bring_libraries(made)
             made.start()
+            _keep_libraries(made)
             yield made
         finally:
             made.stop()
             shutil.rmtree(made.config.run_dir, ignore_errors=True)
+
+
+# The demo's libraries are downloaded for the first platform of a run; the others find them in place.
+_libraries: list[Path] = []
+
+
+def _keep_libraries(made: Platform) -> None:
+    environments = made.config.homes / "demo" / ".virtualenvs"
+    if not _libraries and environments.is_dir():
+        place = Path(tempfile.mkdtemp(prefix="hereabouts-libraries-"))
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        subprocess.run(["cp", "-a", environments.parent, place], check=True)
+        _libraries.append(place / "demo")
+
+
+def _bring_libraries(made: Platform) -> None:
+    if _libraries and not (made.config.homes / "demo").exists():
+        made.config.homes.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-a", _libraries[0], made.config.homes], check=True)

@@ -11,7 +11,7 @@ SUPERVISOR = Path(hereabouts.__file__).parent / "supervisor"
 FOR_PEOPLE = {
     ("keeper.py", "_tell"),  # an observation's `since`
     ("evidence.py", "with_loop"),  # when a website failed first, and is tried next
-    ("loop.py", "_sandboxes"),  # since when each runs, for `hereabouts status`
+    ("questions.py", "_sandboxes"),  # since when each runs, for `hereabouts status`
 }
 
 

@@ -85,7 +85,7 @@ class Dns:
     async def proof(self, name: str, value: str) -> tuple[bool, list[str]]:
         """Whether the TXT record that proves whose a name is holds a value; all the values that it has."""
         answer = await self._ask(f"{PROOF_LABEL}.{name}", "TXT")
-        return value in answer.values, list(answer.values)
+        return value in answer.values, sorted(answer.values)
 
     async def _advice(self, name: str, target: str | None, ours: frozenset[str]) -> str:
         """Which record to create."""
