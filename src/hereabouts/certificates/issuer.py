@@ -96,23 +96,28 @@ class Issuer:
 
     async def issue(self, name: str) -> OrderFailed | None:
         """See to a certificate that somebody waits for; None once visitors see it, or why there is none."""
+        anew = False
         if name not in self.orders:
             certificate = await self._read(lambda: self._store.certificate(name))
             if certificate and certificate.kind is Kind.ACME and renewal.is_good(certificate, time.time()):
-                with suppress(NotAnswering):
+                try:
                     if await self._is_shown(certificate):
                         return None
+                except NotAnswering:
+                    return OrderFailed(Fault.PLATFORM, "There is a certificate, but the ingress does not answer.")
+                anew = True
             limit = self._limits.get(name)
             if limit and (limit.retry_at or 0.0) > time.time():
                 return limit
-        return await asyncio.shield(self._order(name))
+        return await asyncio.shield(self._order(name, anew=anew))
 
-    def _order(self, name: str) -> asyncio.Task[OrderFailed | None]:
+    def _order(self, name: str, *, anew: bool = False) -> asyncio.Task[OrderFailed | None]:
+        """The name's order, begun unless it is under way; ``anew`` also when there is a good certificate."""
         task = self.orders.get(name)
         if task is None:
             self._again.discard(name)
             self._limits.pop(name, None)
-            task = self.orders[name] = asyncio.create_task(self._run(name))
+            task = self.orders[name] = asyncio.create_task(self._run(name, anew=anew))
             task.add_done_callback(lambda _: self._ended(name))
         return task
 
@@ -144,11 +149,13 @@ class Issuer:
             return False
         return due <= now or (name in self._again and not renewal.is_good(certificate, now))
 
-    async def _run(self, name: str) -> OrderFailed | None:
+    async def _run(self, name: str, *, anew: bool) -> OrderFailed | None:
         """One order to its end, recorded. A fault of ours is told as such, and does not take others along."""
         certificate = None
         try:
             certificate = await self._wanted(name)
+            if not anew and renewal.is_good(certificate, time.time()):
+                return None  # an order has just ended that whoever began this one did not know of
             details = await self._issue(certificate)
         except OrderFailed as failure:
             if certificate:
