@@ -90,9 +90,8 @@ def run(stage: Stage) -> list[Row]:
         rows = made.rows(*due)
         log = made.log()
     # Certificates begin at a whole second, so a lag is up to a second more than what is seen.
-    lags = [
-        max(0.0, rows[name]["not_before"] - at) for name, at in due.items() if rows[name]["fingerprint"] != "00" * 32
-    ]
+    renewed = {name: row for name, row in rows.items() if row["fingerprint"] != "00" * 32}
+    lags = [max(0.0, row["not_before"] - due[name]) for name, row in renewed.items()]
     failures = log.count("No certificate for due") + log.count("could not be renewed")
     good = len(lags) == count and failures == 0 and max(lags) <= _LATE_SECONDS
     return [
