@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -37,6 +38,20 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0, what: str = ""
             return found
         assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
         time.sleep(0.02)
+
+
+_networks: set[str] = set()
+
+
+def _network() -> str:
+    """A network that no other platform has, be it of this run or of another one on the machine."""
+    used = subprocess.run(["ip", "-4", "-o", "addr", "show", "lo"], capture_output=True, text=True, check=True).stdout
+    while True:
+        number = random.randrange(1024)
+        network, gateway = (f"10.{192 + number // 16}.{number % 16 * 16}.{host}" for host in (0, 1))
+        if f" {gateway}/" not in used and network not in _networks:
+            _networks.add(network)
+            return f"{network}/20"
 
 
 def free_port() -> int:
@@ -120,6 +135,7 @@ class Platform:
             "HEREABOUTS_DATA_DIR": str(directory / "var"),
             "HEREABOUTS_HTTP_PORT": str(self.http),
             "HEREABOUTS_HTTPS_PORT": str(self.https),
+            "HEREABOUTS_NETWORK": _network(),
             **{f"HEREABOUTS_{name}": value for name, value in settings.items()},
         }
         self.config = configuration.load(self.settings, directory)
