@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,15 @@ def test_environment_over_file_over_default(tmp_path: Path) -> None:
 def test_a_named_file_and_its_directory(tmp_path: Path) -> None:
     other = tmp_path / "elsewhere" / "mine.toml"
     other.parent.mkdir()
-    other.write_text('data_dir = "data"\nrun_dir = "../run"\n')
+    other.write_text('data_dir = "data"\n')
     config = load({"HEREABOUTS_CONFIG": str(other)}, tmp_path)
     assert config.data_dir == other.parent / "data"
-    assert config.run_dir == tmp_path / "run"
+
+
+def test_a_relative_run_dir_is_relative_to_the_file() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # short, as a unix socket's path must be
+        (Path(name) / "mine.toml").write_text('run_dir = "run"\n')
+        assert load({"HEREABOUTS_CONFIG": f"{name}/mine.toml"}).run_dir == Path(name) / "run"
 
 
 def test_lists_from_the_environment(tmp_path: Path) -> None:

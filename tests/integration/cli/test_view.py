@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,9 @@ def _read_in_view(needed: list[Path], wanted: Path) -> subprocess.CompletedProce
 @pytest.fixture
 def closed(tmp_path: Path) -> Path:
     """A directory that only root enters, in one that everyone does."""
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory.is_relative_to(tempfile.gettempdir()) and directory != Path(tempfile.gettempdir()):
+            directory.chmod(0o755)
     inner = tmp_path / "closed"
     inner.mkdir(mode=0o700)
     return inner
