@@ -182,6 +182,7 @@ def _exclusive(config: Config) -> Iterator[None]:
 @contextmanager
 def _signals() -> Iterator[None]:
     def stop(number: int, frame: object) -> NoReturn:
+        _ignore_signals()  # a second one, such as make's on top of the terminal's, must not cut the stop short
         raise Stopped
 
     def leave(number: int, frame: object) -> NoReturn:
