@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from hereabouts import poke
-from tests.platform import Account, Platform
+from tests.platform import Account, Platform, wait_for
 
 BIN = "/home/alice/.virtualenvs/servers/bin"
 """Where every server of the documentation is installed in alice's home."""
@@ -99,6 +102,10 @@ def answering(path: str, *statements: str) -> str:
     )
 
 
+WAITS = "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)\n"
+"""In front of a website's code: it starts once there is a file `go` in its home."""
+
+
 def newer(code: str) -> str:
     """The code as its next version. (One of the same length, within a second, Python would take for compiled.)"""
     return code.replace('VERSION = "one"', 'VERSION = "the newer one"')
@@ -113,6 +120,43 @@ def site(account: Account, command: str, domain: str = "", **extra: Any) -> Iter
     finally:
         answer = account.call("DELETE", f"{domain}/")
         assert answer.status_code in (204, 404), answer.text
+
+
+@contextmanager
+def starting(account: Account, file: str, code: str, command: str, domain: str) -> Iterator[None]:
+    """A website that is routed and does not serve before there is a file `go`, which the end makes."""
+    account.write(file, WAITS + code)
+    with ThreadPoolExecutor(1) as pool:
+        creation = pool.submit(account.create, command, domain)
+        try:
+            wait_for((account.platform.config.routes / domain).is_symlink)
+            yield
+        finally:
+            account.write("go", "")
+            creation.exception()
+            account.delete(domain)
+
+
+def connections(path: Path) -> int:
+    """How many connections there are to a socket of the platform, by the kernel's table."""
+    rows = Path("/proc/net/unix").read_text().splitlines()
+    return sum(row.endswith(f" {path}") and row.split()[5] == "03" for row in rows)
+
+
+def held(platform: Platform) -> int:
+    """How many requests are where requests wait."""
+    return connections(platform.config.hold_socket)
+
+
+def delete_unseen(running: Platform, account: Account, domain: str) -> None:
+    """Delete a website while the supervisor stands still, and kill that before it saw anything of it."""
+    supervisor = psutil.Process(running.pids()["supervisor"])
+    supervisor.suspend()
+    with ThreadPoolExecutor(1) as pool:
+        deletion = pool.submit(account.call, "DELETE", f"{domain}/")
+        wait_for(lambda: account.call("GET", f"{domain}/").status_code == 404)
+        supervisor.kill()
+        assert deletion.result().status_code == 204
 
 
 def sandboxes(platform: Platform, website: dict[str, Any]) -> list[dict[str, Any]]:

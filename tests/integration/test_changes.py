@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from hereabouts.daemons import units
+from tests.integration.sites import connections
 from tests.platform import Account, Platform, platform, wait_for
 
 UVICORN = "/home/alice/.virtualenvs/servers/bin/uvicorn --uds $DOMAIN_SOCKET"
@@ -126,7 +126,8 @@ def test_held_visitors_go_on_in_order_of_arrival(alice: Account) -> None:
                     os.kill(alice.platform.pids()["supervisor"], signal.SIGKILL)
                     made.join()
                 before = number < 20  # then the call that creates the website waits, too
-                wait_for(partial(enough, asked, len(visits) + before), what=f"visitor {number} asks")
+                wanted = len(visits) + before
+                wait_for(lambda wanted=wanted: connections(asked) >= wanted, what=f"visitor {number} asks")
             alice.write("go", "")
             assert [visit.result().status_code for visit in visits] == [200] * 40
         paths = alice.platform.visit(domain, "/seen").text.split()
@@ -134,12 +135,6 @@ def test_held_visitors_go_on_in_order_of_arrival(alice: Account) -> None:
     finally:
         made.join()
         alice.delete(domain)
-
-
-def enough(path: Path, count: int) -> bool:
-    """Whether there are so many connections to a socket of the platform, by the kernel's table."""
-    rows = Path("/proc/net/unix").read_text().splitlines()
-    return sum(row.endswith(f" {path}") and row.split()[5] == "03" for row in rows) >= count
 
 
 def test_a_health_check_keeps_visitors_from_a_process_that_is_not_well(alice: Account, site: str) -> None:

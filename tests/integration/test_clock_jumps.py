@@ -25,8 +25,8 @@ import pytest
 import requests
 
 from hereabouts import files
-from tests.integration.sites import newer, sandboxes, server_pid, site
-from tests.integration.test_faults import SITE, WAITS
+from tests.integration.sites import held, newer, sandboxes, server_pid, site, starting
+from tests.integration.test_faults import SITE
 from tests.platform import Account, Platform, platform, wait_for
 
 DOMAIN = "clock-erin.localhost"
@@ -181,26 +181,6 @@ def test_a_killed_site_is_started_again_at_once(clock: Clock, place: Platform, e
             assert time.monotonic() - began < 5
 
 
-@contextmanager
-def _starting(erin: Account) -> Iterator[None]:
-    """A website that starts once there is a file `go`."""
-    erin.write("clock.py", WAITS + SITE)
-    with ThreadPoolExecutor(1) as pool:
-        creation = pool.submit(erin.create, COMMAND, DOMAIN)
-        try:
-            wait_for((erin.platform.config.routes / DOMAIN).is_symlink)
-            yield
-        finally:
-            erin.write("go", "")
-            creation.exception()
-            erin.delete(DOMAIN)
-
-
-def _held(made: Platform) -> int:
-    rows = Path("/proc/net/unix").read_text().splitlines()
-    return sum(row.endswith(f" {made.config.hold_socket}") and row.split()[5] == "03" for row in rows)
-
-
 def _kill_supervisor(made: Platform) -> None:
     pid = made.pids()["supervisor"]
     os.kill(pid, signal.SIGKILL)
@@ -210,9 +190,9 @@ def _kill_supervisor(made: Platform) -> None:
 @pytest.mark.parametrize("way", JUMPS)
 def test_the_held_are_served(clock: Clock, place: Platform, erin: Account, way: str) -> None:
     """Those who wait ask a second supervisor, so that they look at their clock in between."""
-    with _starting(erin), ThreadPoolExecutor(1) as pool:
+    with starting(erin, "clock.py", SITE, COMMAND, DOMAIN), ThreadPoolExecutor(1) as pool:
         visit = pool.submit(place.visit, DOMAIN)
-        wait_for(lambda: _held(place), what="a visitor is held")
+        wait_for(lambda: held(place), what="a visitor is held")
         clock.jump(JUMPS[way])
         _kill_supervisor(place)
         erin.write("go", "")
@@ -221,10 +201,10 @@ def test_the_held_are_served(clock: Clock, place: Platform, erin: Account, way: 
 
 @pytest.mark.parametrize("way", JUMPS)
 def test_the_held_do_not_wait_for_longer(clock: Clock, place: Platform, erin: Account, way: str) -> None:
-    with _starting(erin), ThreadPoolExecutor(1) as pool:
+    with starting(erin, "clock.py", SITE, COMMAND, DOMAIN), ThreadPoolExecutor(1) as pool:
         began = time.monotonic()
         visit = pool.submit(place.visit, DOMAIN)
-        wait_for(lambda: _held(place), what="a visitor is held")
+        wait_for(lambda: held(place), what="a visitor is held")
         clock.jump(JUMPS[way])
         _kill_supervisor(place)
         answer = visit.result()

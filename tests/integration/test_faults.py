@@ -25,12 +25,11 @@ import pytest
 import requests
 from benchmarks.chaos import CONVERGE_SECONDS, Chaos
 
-from tests.integration.sites import PLAIN, newer, sandboxes, server_pid, site
+from tests.integration.sites import PLAIN, held, newer, sandboxes, server_pid, site, starting
 from tests.platform import Account, Platform, platform, wait_for
 
 DOMAIN = "faults-carol.localhost"
 COMMAND = "/usr/bin/python3 faults.py $DOMAIN_SOCKET"
-WAITS = "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)\n"
 SITE = PLAIN.replace(
     "def serve():\n", "def serve():\n    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
 ).replace("    def address_string", "    def log_message(self, *_):\n        pass\n\n    def address_string")
@@ -188,28 +187,8 @@ def _kill_supervisor(made: Platform) -> None:
     wait_for(lambda: made.pids().get("supervisor") not in (pid, None), what="the supervisor is started again")
 
 
-def _held(made: Platform) -> int:
-    rows = Path("/proc/net/unix").read_text().splitlines()
-    return sum(row.endswith(f" {made.config.hold_socket}") and row.split()[5] == "03" for row in rows)
-
-
-@contextlib.contextmanager
-def _starting(carol: Account, code: str) -> Iterator[None]:
-    """A website that starts once there is a file `go`."""
-    carol.write("faults.py", WAITS + code)
-    with ThreadPoolExecutor(1) as pool:
-        creation = pool.submit(carol.create, COMMAND, DOMAIN)
-        try:
-            wait_for((carol.platform.config.routes / DOMAIN).is_symlink)
-            yield
-        finally:
-            carol.write("go", "")
-            creation.exception()
-            carol.delete(DOMAIN)
-
-
 def test_held_for_too_long(place: Platform, carol: Account) -> None:
-    with _starting(carol, SITE):
+    with starting(carol, "faults.py", SITE, COMMAND, DOMAIN):
         answer = place.visit(DOMAIN)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert "taking long to start" in answer.text
@@ -268,14 +247,18 @@ def _post(made: Platform, body: _Body) -> str:
     return connection.getresponse().read().decode()
 
 
-def test_a_large_body_is_not_kept_in_memory_while_it_is_held(place: Platform, carol: Account) -> None:
+def test_a_large_body_is_not_kept_in_memory_while_it_isheld(place: Platform, carol: Account) -> None:
     """Nor is it in a file, or in the supervisor: it stays with the visitor. Then it arrives whole."""
     body, nginx = _Body(100), psutil.Process(place.pids()["nginx"])
     watched = [nginx, *nginx.children(), psutil.Process(place.pids()["supervisor"])]
     assert len(watched) > 2
-    with _starting(carol, RECEIVES), _Growth(watched) as growth, ThreadPoolExecutor(1) as pool:
+    with (
+        starting(carol, "faults.py", RECEIVES, COMMAND, DOMAIN),
+        _Growth(watched) as growth,
+        ThreadPoolExecutor(1) as pool,
+    ):
         answer = pool.submit(_post, place, body)
-        wait_for(lambda: _held(place) > 0, what="the body is held")
+        wait_for(lambda: held(place) > 0, what="the body is held")
         wait_for(body.stalls, what="as much is sent as is taken while it is held")
         assert 0 < body.sent < body.size
         assert not answer.done()

@@ -16,7 +16,7 @@ import pytest
 import requests
 from websockets.sync.client import connect
 
-from tests.integration.sites import ANSWERS, newer, site, uvicorn
+from tests.integration.sites import ANSWERS, WAITS, held, newer, site, uvicorn
 from tests.platform import Account, Platform, wait_for
 
 DOMAIN = "ingress-alice.localhost"
@@ -294,8 +294,7 @@ def test_forged_headers_are_not_believed(running: Platform, starlette: str) -> N
 
 def test_nor_are_they_while_a_site_starts(running: Platform, alice: Account) -> None:
     """A held request takes another way to the site than one that is served at once."""
-    waiting = "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.02)\n"
-    alice.write("held_site.py", waiting + ANSWERS)
+    alice.write("held_site.py", WAITS + ANSWERS)
     (alice.home / "go").unlink(missing_ok=True)
     domain, told = "held-alice.localhost", []
 
@@ -308,7 +307,7 @@ def test_nor_are_they_while_a_site_starts(running: Platform, alice: Account) -> 
         creation.start()
         wait_for((running.config.routes / domain).is_symlink)
         visitor.start()
-        wait_for(lambda: _waiting(running), what="the request is held")
+        wait_for(lambda: held(running), what="the request is held")
         alice.write("go", "")
         visitor.join(30)
         creation.join(30)
@@ -317,12 +316,6 @@ def test_nor_are_they_while_a_site_starts(running: Platform, alice: Account) -> 
         (alice.home / "go").unlink(missing_ok=True)
     assert told[0]["headers"].items() >= _believed(running, domain).items()
     assert not re.search("6\\.6\\.6\\.6|evil|gopher|666", str(told))
-
-
-def _waiting(running: Platform) -> bool:
-    """Whether a request is where requests wait."""
-    table = open("/proc/net/unix").read().splitlines()  # noqa: PTH123, SIM115
-    return any(line.endswith(str(running.config.hold_socket)) and line.split()[5] == "03" for line in table)
 
 
 @pytest.mark.parametrize("host", ["nobody.localhost", "www.nobody.example", "nobody.localhost.", "x" * 300])

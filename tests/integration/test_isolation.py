@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import socket
 from collections.abc import Iterator
@@ -213,6 +214,19 @@ def test_only_the_ingress_of_this_machine_is_reached(running: Platform, mine: Pr
 def test_private_networks_are_out_of_reach(mine: Probe, address: str) -> None:
     error = mine.refused(CONNECT.format(address, 80))
     assert "refused" in error or "unreachable" in error or "prohibited" in error  # at once, not after a silence
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="machine code for x86-64")
+def test_another_architectures_system_calls_end_the_process(mine: Probe) -> None:
+    call = "b8 14 00 00 00 cd 80 c3"  # mov eax, 20 (getpid with 32 bits); int 0x80; ret
+    code = (
+        "import ctypes, mmap\n"
+        "page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)\n"
+        f"page.write(bytes.fromhex({call!r}))\n"
+        "ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()\n"
+    )
+    run = f"import subprocess, sys\nfound = subprocess.run([sys.executable, '-c', {code!r}]).returncode"
+    assert mine.ask(run) == -signal.SIGSYS
 
 
 def test_no_powers(mine: Probe) -> None:

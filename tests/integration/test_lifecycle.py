@@ -18,13 +18,25 @@ import psutil
 import pytest
 import requests
 
-from tests.integration.sites import ANSWERS, PLAIN, answering, newer, remains, sandboxes, server_pid, site, uvicorn
+from tests.integration.sites import (
+    ANSWERS,
+    PLAIN,
+    WAITS,
+    answering,
+    delete_unseen,
+    held,
+    newer,
+    remains,
+    sandboxes,
+    server_pid,
+    site,
+    uvicorn,
+)
 from tests.platform import Account, Platform, wait_for
 
 DOMAIN = "life-alice.localhost"
 COMMAND = uvicorn("life")
 KILLED = "It was ended by signal 9 (SIGKILL)."
-WAITS = "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)\n"
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +44,6 @@ def code(alice: Account) -> None:
     """The usual site, and no leave to start for one that waits for it."""
     alice.write("life.py", ANSWERS)
     (alice.home / "go").unlink(missing_ok=True)
-
-
-def _held(running: Platform) -> int:
-    """How many requests are where requests wait, by the kernel's table of connections."""
-    rows = Path("/proc/net/unix").read_text().splitlines()
-    return sum(row.endswith(f" {running.config.hold_socket}") and row.split()[5] == "03" for row in rows)
 
 
 def _version(answer: requests.Response) -> str:
@@ -57,12 +63,12 @@ def test_visited_the_instant_the_answer_is_there(running: Platform, alice: Accou
 def _visitors(running: Platform, count: int = 8, **options: Any) -> Iterator[list[Future[requests.Response]]]:
     """So many visitors who all wait: every other one posts a body."""
     with ThreadPoolExecutor(count) as pool:
-        before = _held(running)
+        before = held(running)
         visits = [
             pool.submit(running.visit, DOMAIN, "/", "POST" if n % 2 else "GET", data=b"x" * 100_000 * (n % 2))
             for n in range(count)
         ]
-        wait_for(lambda: _held(running) >= before + count, what="all visitors are held")
+        wait_for(lambda: held(running) >= before + count, what="all visitors are held")
         yield visits
 
 
@@ -215,6 +221,7 @@ def _is_gone(process: psutil.Process) -> bool:
 
 
 def test_a_get_survives_even_the_moment_of_the_kill(running: Platform, alice: Account) -> None:
+    alice.write("life.py", 'FILL = b"x" * (150 << 20)\n' + ANSWERS)  # it takes a while until it is dead
     for _ in range(3):
         with site(alice, COMMAND, DOMAIN) as website:
             os.kill(server_pid(running, website), signal.SIGKILL)
@@ -409,13 +416,7 @@ def test_what_ended_while_no_supervisor_looked_is_started_again(running: Platfor
 
 def test_deleted_while_no_supervisor_looked(running: Platform, alice: Account) -> None:
     with site(alice, COMMAND, DOMAIN) as website:
-        supervisor = psutil.Process(running.pids()["supervisor"])
-        supervisor.suspend()
-        with ThreadPoolExecutor(1) as pool:
-            deletion = pool.submit(alice.call, "DELETE", f"{DOMAIN}/")
-            wait_for(lambda: alice.call("GET", f"{DOMAIN}/").status_code == 404)
-            supervisor.kill()
-            assert deletion.result().status_code == 204
+        delete_unseen(running, alice, DOMAIN)
         wait_for(lambda: not remains(running, website), what="nothing is left of it")
         assert running.visit(DOMAIN).status_code == 404
 
@@ -439,13 +440,7 @@ def test_the_logs_of_one_deleted_while_no_supervisor_looked(running: Platform, a
         others = [
             path for path in others if re.match("o(ff|n)-alice|notes", path.name) or path.parent.name == "platform"
         ]
-        supervisor = psutil.Process(running.pids()["supervisor"])
-        supervisor.suspend()
-        with ThreadPoolExecutor(1) as pool:
-            deletion = pool.submit(alice.call, "DELETE", f"{DOMAIN}/")
-            wait_for(lambda: alice.call("GET", f"{DOMAIN}/").status_code == 404)
-            supervisor.kill()
-            assert deletion.result().status_code == 204
+        delete_unseen(running, alice, DOMAIN)
         wait_for(lambda: not remains(running, website), what="nothing is left of it")
         wait_for(lambda: _supervised(running, on), what="the supervisor answers")
         assert [path for path in others if not path.exists()] == []

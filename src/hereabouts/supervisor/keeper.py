@@ -300,7 +300,7 @@ class Keeper:
                 self._refusing = ""
                 self.names.lead(target)
                 return
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and not sandbox.dying():
                 self._fail(sandbox.record.generation, "It stopped listening on $DOMAIN_SOCKET.")
                 self._move(sandbox.name, Phase.TERMINATING)
                 self._wake.set()

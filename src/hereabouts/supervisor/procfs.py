@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,8 @@ _CONNECTING, _CONNECTED = "02", "03"
 _TCP_LISTEN = "0A"
 _UNIX_LISTENS = 0x10000
 """SO_ACCEPTCON in the flags of a unix socket."""
+_EXITING, _KILL = 0x4, 1 << signal.SIGKILL - 1
+"""PF_EXITING in a process's flags; KILL among the signals that it is about to see."""
 _SHELLS = frozenset({"bash", "sh", "dash"})
 
 
@@ -87,6 +90,17 @@ def descendants(pid: int) -> list[int]:
     for process in found:
         found.extend(children(process))
     return found
+
+
+def dying(pid: int) -> bool:
+    """Whether a process is on its way out: while its memory is freed, its socket still takes connections."""
+    try:
+        flags = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[6]
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except (OSError, IndexError):
+        return True
+    pending = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigPnd:"))
+    return bool(int(flags) & _EXITING or pending & _KILL)
 
 
 def servers(pid: int) -> list[int]:

@@ -200,15 +200,19 @@ class Sandboxed:
     def republish(self) -> str | None:
         """Publish anew under another name when the server replaced its socket; None when nobody listens."""
         with self.open_socket() as source:
-            if source is None or not _listens(source):
+            if source is None or self.dying() or not _listens(source):
                 return None
             self.published = f"{self.name}.{secrets.token_hex(2)}"
             routes.publish_socket(self.config, source, self.published)
             return self.published
 
     def answers(self) -> bool:
-        """Whether the published socket takes connections."""
-        return _listens(str(self.config.live / f"{self.published}.sock"))
+        """Whether the published socket takes connections that somebody will serve."""
+        return not self.dying() and _listens(str(self.config.live / f"{self.published}.sock"))
+
+    def dying(self) -> bool:
+        """Whether process 1 is on its way out."""
+        return procfs.dying(self.pid)
 
     def terminate(self) -> None:
         """Ask the server to end: TERM to process 1, or to the servers that a shell in its place started."""
