@@ -30,9 +30,9 @@ def main(name: str) -> int:
 
             ingress.run(settings)
         elif name == "machine":
-            from hereabouts.daemons import up
+            from hereabouts.daemons import ground
 
-            up.prepare_machine(settings)
+            ground.prepare_machine(settings)
         else:
             from hereabouts.daemons import first_run
 

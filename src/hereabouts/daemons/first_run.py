@@ -1,6 +1,6 @@
-"""The jobs of a start that need the database: preparing it, and the first accounts and website.
+"""The jobs of a start: the ground to stand on, the database, and the first accounts and website.
 
-Each runs in a short-lived process of its own, so that `up`, which stays, holds no web framework in memory.
+Each runs in a short-lived process of its own, so that `up`, which stays, holds none of their libraries in memory.
 """
 
 from __future__ import annotations
@@ -146,10 +146,19 @@ def main(config: Config, job: str) -> None:
         from hereabouts.control.secret import ensure_secret
 
         ensure_secret(config)
-    set_up_django(config)
-    answer = {"prepare": _prepare, "accounts": _accounts, "operator": _operator, "demo": _demo}[job](config)
+    if job != "ground":
+        set_up_django(config)
+    jobs = {"ground": _ground, "prepare": _prepare, "accounts": _accounts, "operator": _operator, "demo": _demo}
+    answer = jobs[job](config)
     with answers:
         json.dump(answer, answers)
+
+
+def _ground(config: Config) -> dict[str, Any]:
+    from hereabouts.daemons import ground, ingress
+
+    ground.certificates_and_network(config)
+    return {"nginx": ingress.prepare(config)}
 
 
 def _prepare(config: Config) -> dict[str, Any]:

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import hereabouts
 from hereabouts import files
-from hereabouts.certificates import local
 from hereabouts.config import Config
 from hereabouts.errors import MachineError
 from hereabouts.sandbox.homes import nginx_ids
-from hereabouts.sandbox.network import gateway
 
 _MODULES = (
     Path("/usr/lib/nginx/modules"),
@@ -61,7 +59,7 @@ def prepare(config: Config) -> list[str]:
         config.hold_socket.unlink(missing_ok=True)
     if tested.returncode:
         raise MachineError(
-            problem=f"nginx refuses its configuration: {tested.stderr.strip()[-500:]}.",
+            problem=f"nginx refuses its configuration: {'; '.join(tested.stderr.splitlines())[-500:]}.",
             remedy="`hereabouts doctor` checks nginx and its Lua module.",
         )
     return command
@@ -107,6 +105,8 @@ def run(config: Config) -> None:
 
 def render(config: Config, program: Path) -> str:
     """nginx.conf for these settings; ``program`` is where the Lua files and the pages are."""
+    from hereabouts.certificates import local
+
     open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if open_files == resource.RLIM_INFINITY:
         open_files = 1 << 20
@@ -142,6 +142,8 @@ def render(config: Config, program: Path) -> str:
 
 def listen(config: Config, *, default: bool) -> str:
     """The ``listen`` lines: every address that visitors use, and this machine's address towards sandboxes."""
+    from hereabouts.sandbox.network import gateway
+
     addresses = list(config.listen)
     if "0.0.0.0" not in addresses:
         addresses.append(str(gateway(config)))

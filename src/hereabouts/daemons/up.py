@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import ssl
-import stat
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from typing import NoReturn, Protocol
 import hereabouts
 from hereabouts import files, poke
 from hereabouts.config import Config
-from hereabouts.daemons import checks, first_run, processes, view
+from hereabouts.daemons import checks, first_run, ground, ingress, processes, view
 from hereabouts.daemons.children import Child, Recipe, replace
 from hereabouts.daemons.environ import environment
 from hereabouts.daemons.processes import Process
@@ -204,9 +203,7 @@ def _ignore_signals() -> None:
 
 def prepare(config: Config, environ: Mapping[str, str]) -> list[Recipe]:
     """Make everything that the processes find in place when they start; how to run them. Safe to repeat."""
-    from hereabouts.daemons import ingress
-
-    _directories(config)
+    ground.directories(config)
     source = Path(hereabouts.__file__).parent
     given = [Path(file) for file in (config.wildcard_certificate, config.wildcard_key) if file]
     view.enter(
@@ -214,44 +211,7 @@ def prepare(config: Config, environ: Mapping[str, str]) -> list[Recipe]:
         + [place for file in given for place in (file.parent, file.resolve().parent)]
     )
     os.chdir("/")
-    _certificates_and_network(config)
-    return _recipes(config, ingress.prepare(config), environ)
-
-
-def prepare_machine(config: Config) -> None:
-    """The same for processes that systemd runs: all but nginx's configuration, which it writes as it starts."""
-    checks.require(checks.root(config))
-    os.umask(0o022)
-    files.directory(config.run_dir)
-    _directories(config)
-    _certificates_and_network(config)
-    files.directory(config.logs / "platform", mode=0o750)
-    first_run.call(config, "prepare", environment(config))
-
-
-def _certificates_and_network(config: Config) -> None:
-    from hereabouts.certificates import local
-    from hereabouts.sandbox import network
-
-    local.move_former(config)
-    local.ensure_authority(config)
-    local.ensure_platform_certificate(config)
-    local.ca_bundle(config)
-    network.prepare(config)
-
-
-def _directories(config: Config) -> None:
-    owner = (config.control_uid, config.control_uid)
-    if not config.data_dir.exists():
-        files.directory(config.data_dir)
-    mode = stat.S_IMODE(config.data_dir.stat().st_mode)
-    if mode & 0o111 != 0o111:
-        config.data_dir.chmod(mode | 0o111)
-    files.directory(config.homes, mode=0o711)
-    files.directory(config.logs)
-    files.directory(config.certificates)
-    files.directory(config.secret_file.parent, mode=0o700, owner=owner)
-    files.directory(config.offered, mode=0o700, owner=owner)
+    return _recipes(config, first_run.call(config, "ground", environ)["nginx"], environ)
 
 
 def platform_log(config: Config, name: str) -> Path:
@@ -260,8 +220,6 @@ def platform_log(config: Config, name: str) -> Path:
 
 
 def _recipes(config: Config, nginx: list[str], environ: Mapping[str, str]) -> list[Recipe]:
-    from hereabouts.daemons import ingress
-
     python = [sys.executable, "-m", "hereabouts.daemons"]
     logs = {name: platform_log(config, name) for name in ("supervisor", "control", "certificates", "nginx")}
     for log in logs.values():
