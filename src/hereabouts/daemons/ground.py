@@ -1,0 +1,52 @@
+"""The ground that the platform's processes stand on: directories, certificates, network, nginx's configuration.
+
+All of it is safe to repeat, also under a platform that runs.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from hereabouts import files
+from hereabouts.config import Config
+from hereabouts.daemons import checks, first_run
+from hereabouts.daemons.environ import environment
+
+
+def directories(config: Config) -> None:
+    """Make the directories that the rest is put in, with their owners and modes."""
+    owner = (config.control_uid, config.control_uid)
+    if not config.data_dir.exists():
+        files.directory(config.data_dir)
+    mode = stat.S_IMODE(config.data_dir.stat().st_mode)
+    if mode & 0o111 != 0o111:
+        config.data_dir.chmod(mode | 0o111)
+    files.directory(config.homes, mode=0o711)
+    files.directory(config.logs)
+    files.directory(config.logs / "platform", mode=0o750)
+    files.directory(config.certificates)
+    files.directory(config.secret_file.parent, mode=0o700, owner=owner)
+    files.directory(config.offered, mode=0o700, owner=owner)
+
+
+def certificates_and_network(config: Config) -> None:
+    """Make the local authority, the platform's certificate and the sandboxes' network."""
+    from hereabouts.certificates import local
+    from hereabouts.sandbox import network
+
+    local.move_former(config)
+    local.ensure_authority(config)
+    local.ensure_platform_certificate(config)
+    local.ca_bundle(config)
+    network.prepare(config)
+
+
+def prepare_machine(config: Config) -> None:
+    """Everything for processes that systemd runs, the database too; nginx writes its configuration as it starts."""
+    checks.require(checks.root(config))
+    os.umask(0o022)
+    files.directory(config.run_dir)
+    directories(config)
+    certificates_and_network(config)
+    first_run.call(config, "prepare", environment(config))
