@@ -13,11 +13,9 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address
 from pathlib import Path
-
-from pyroute2 import IPRoute, NetlinkError
 
 from hereabouts.config import Config
 from hereabouts.errors import MachineError, SandboxError
@@ -66,9 +64,13 @@ def prepare(config: Config) -> None:
 
     Safe to repeat; running sandboxes keep their connections. Raises MachineError.
     """
-    with IPRoute() as links:
-        loopback = links.link_lookup(ifname="lo")[0]
-        links.addr("replace", index=loopback, address=str(gateway(config)), prefixlen=32)
+    try:
+        _ip(f"address replace {gateway(config)}/32 dev lo")
+    except OSError as error:
+        raise MachineError(
+            problem=f"The machine can't have its address towards sandboxes, {gateway(config)}: {error}.",
+            remedy="Install iproute2; a container needs the capability NET_ADMIN.",
+        ) from error
     if _FORWARD.read_text().strip() != "1":
         _FORWARD.write_text("1")
     done = subprocess.run(["nft", "-f", "-"], input=_rules(config), text=True, capture_output=True, check=False)
@@ -82,12 +84,8 @@ def prepare(config: Config) -> None:
 def release(config: Config) -> None:
     """Take this platform's rules and address away again."""
     subprocess.run(["nft", "delete", "table", "ip", f"hereabouts_{config.tag}"], capture_output=True, check=False)
-    with IPRoute() as links:
-        loopback = links.link_lookup(ifname="lo")[0]
-        try:
-            links.addr("del", index=loopback, address=str(gateway(config)), prefixlen=32)
-        except NetlinkError:
-            return
+    with suppress(OSError):
+        _ip(f"address del {gateway(config)}/32 dev lo")
 
 
 def gateway(config: Config) -> IPv4Address:
@@ -116,10 +114,10 @@ def _rules(config: Config) -> str:
 
 def is_prepared(config: Config) -> bool:
     """Whether this machine hosts the platform's sandboxes now: its address towards them is there."""
-    with IPRoute() as links:
-        loopback = links.link_lookup(ifname="lo")[0]
-        mine = str(gateway(config))
-        return any(found.get_attr("IFA_LOCAL") == mine for found in links.get_addr(index=loopback))
+    shown = subprocess.run(
+        ["ip", "-oneline", "address", "show", "dev", "lo"], capture_output=True, text=True, check=False
+    )
+    return f" {gateway(config)}/32 " in shown.stdout
 
 
 @contextmanager
@@ -177,8 +175,16 @@ def _told() -> Iterator[None]:
     """What the kernel refuses, as a SandboxError."""
     try:
         yield
-    except NetlinkError as error:
-        raise SandboxError(doing="given a network", problem=f"{error.args[-1]}.") from error
+    except OSError as error:
+        raise SandboxError(doing="given a network", problem=f"{error}.") from error
+
+
+def _ip(*commands: str) -> None:
+    """Have iproute2 carry out commands of ip(8) in the calling thread's network. Raises OSError with its words."""
+    batch = "".join(f"{command}\n" for command in commands)
+    done = subprocess.run(["ip", "-batch", "-"], input=batch, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError((done.stderr.strip() or f"ip ended with {done.returncode}").splitlines()[0])
 
 
 def _make(config: Config, address: IPv4Address, cable: str) -> int:
@@ -187,14 +193,14 @@ def _make(config: Config, address: IPv4Address, cable: str) -> int:
     try:
         if _libc.unshare(_CLONE_NEWNET) != 0:
             raise SandboxError(doing="given a network", problem=f"{os.strerror(ctypes.get_errno())}.")
-        with IPRoute() as links:  # opened after the change, hence inside
-            links.link("add", ifname="eth0", kind="veth", peer={"ifname": cable, "net_ns_fd": machine})
-            here = links.link_lookup(ifname="eth0")[0]
-            links.link("set", index=links.link_lookup(ifname="lo")[0], state="up")
-            links.addr("add", index=here, address=str(address), prefixlen=32)
-            links.link("set", index=here, state="up")
-            links.route("add", dst=f"{gateway(config)}/32", oif=here, scope="link")
-            links.route("add", dst="0.0.0.0/0", gateway=str(gateway(config)))
+        _ip(
+            f"link add eth0 type veth peer name {cable} netns /proc/{os.getpid()}/fd/{machine}",
+            "link set lo up",
+            f"address add {address}/32 dev eth0",
+            "link set eth0 up",
+            f"route add {gateway(config)}/32 dev eth0 scope link",
+            f"route add default via {gateway(config)}",
+        )
         return os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     finally:
         os.close(machine)
@@ -221,10 +227,10 @@ def unix_socket(pid: int) -> socket.socket:
 
 def _connect(config: Config, address: IPv4Address, cable: str) -> None:
     """Take up this machine's end of the cable."""
-    with IPRoute() as links:
-        here = links.link_lookup(ifname=cable)[0]
-        links.link("set", index=here, state="up")
-        links.route("replace", dst=f"{address}/32", oif=here, scope="link", prefsrc=str(gateway(config)))
+    _ip(
+        f"link set {cable} up",
+        f"route replace {address}/32 dev {cable} scope link src {gateway(config)}",
+    )
 
 
 def _free_address(config: Config) -> tuple[IPv4Address, str]:
