@@ -58,7 +58,7 @@ class Visitor:
     def accessible(self) -> None:
         """No violation of axe-core's rules on the page as it is."""
         found = Axe().run(self.page)
-        assert found.violations_count == 0, ff"{self.page.url}\n{found.generate_report()}"
+        assert found.violations_count == 0, f"{self.page.url}\n{found.generate_report()}"
 
     def fits(self) -> None:
         """Nothing is wider than the window."""
