@@ -86,7 +86,7 @@ class AccountSuspended(HereaboutsError):
 
 
 class WrongPassword(HereaboutsError):
-    """The user name or the password is wrong."""
+    """That name and password do not belong together. Both are case sensitive, except the name."""
 
 
 class WrongCode(HereaboutsError):

@@ -7,7 +7,7 @@ import secrets
 from django.conf import settings
 from django.db import transaction
 
-from hereabouts.control import audit, services, sessions, sign_ins
+from hereabouts.control import audit, services, sign_ins
 from hereabouts.control.models import Account, Action, Website
 from hereabouts.errors import NotAllowed
 
@@ -32,7 +32,7 @@ def _write_password(account: Account, password: str, action: Action, keep: str |
     services.set_password(account, password)
     with transaction.atomic():
         account.save(update_fields=["password"])
-        sessions.end_all(account, keep=keep)
+        sign_ins.end_sessions(account, keep=keep)
         audit.note(action, account.username)
 
 
@@ -45,7 +45,7 @@ def suspend(account: Account) -> list[Website]:
         if not Account.objects.filter(pk=account.pk, is_active=True).update(is_active=False):
             return []
         account.is_active = False
-        sessions.end_all(account)
+        sign_ins.end_sessions(account)
         audit.note(Action.ACCOUNT_SUSPEND, account.username)
         stopped = list(services.websites(account).filter(enabled=True))
         for website in stopped:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 
 from hereabouts.core import certificate, webapp
@@ -143,6 +144,16 @@ class Observation(models.Model):
         return webapp.Observation(webapp.Status(self.status), self.since, self.detail, self.serving, self.failed)
 
 
+class Session(AbstractBaseSession):
+    """A browser in which somebody signed in. Times are in seconds since the epoch."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, null=True, related_name="sessions")
+    address = models.CharField(max_length=45, default="")
+    agent = models.CharField(max_length=300, default="")
+    signed_in_at = models.FloatField(default=0.0)
+    seen_at = models.FloatField(default=0.0)
+
+
 class SecondFactor(models.Model):
     """An account's authenticator. Its secret is derived from ``salt`` (control/second_factor.py) and stored nowhere.
 
@@ -193,7 +204,7 @@ class Action(models.TextChoices):
     SIGN_IN_FAILED = "session.sign-in-failed", "failed to sign in as"
     SIGN_OUT = "session.sign-out", "signed out from"
     SESSION_END = "session.end", "ended a session of"
-    SESSIONS_END = "session.end-all", "signed out everywhere"
+    SESSIONS_END = "session.end-all", "ended the sessions of"
     WEBSITE_CREATE = "website.create", "created the website"
     WEBSITE_CHANGE = "website.change", "changed the website"
     WEBSITE_ENABLE = "website.enable", "enabled the website"

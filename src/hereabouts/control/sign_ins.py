@@ -7,9 +7,11 @@ from contextlib import contextmanager
 
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from hereabouts.control import audit, second_factor, tries
-from hereabouts.control.models import Account, Action
+from hereabouts.control.models import Account, Action, Session
 from hereabouts.core.pauses import Limit
 from hereabouts.core.webapp import parse_account_name
 from hereabouts.errors import AccountSuspended, InvalidInput, WrongCode, WrongPassword
@@ -62,6 +64,33 @@ def forget_tries(account: Account) -> None:
     """Let the account's owner sign in without a pause, whatever was tried before."""
     for kind in ("name", "again", "code"):
         tries.forget(f"{kind}:{account.username}")
+
+
+def sessions(account: Account) -> QuerySet[Session]:
+    """The browsers in which somebody is signed in as this account, the latest first."""
+    return Session.objects.filter(account=account, expire_date__gt=timezone.now()).order_by("-seen_at", "-signed_in_at")
+
+
+def end_session(session: Session) -> None:
+    """Sign that browser out."""
+    with transaction.atomic():
+        ended = Session.objects.filter(pk=session.pk).delete()[0]
+        if ended and session.account is not None:
+            audit.note(Action.SESSION_END, session.account.username, f"the one from {session.address}")
+
+
+def end_sessions(account: Account, *, keep: str | None = None) -> int:
+    """Sign every browser out, but for the one whose session has the key ``keep``. Returns how many."""
+    with transaction.atomic():
+        ended = Session.objects.filter(account=account).exclude(pk=keep or "").delete()[0]
+        if ended:
+            audit.note(Action.SESSIONS_END, account.username, f"{ended} {'session' if ended == 1 else 'sessions'}")
+    return ended
+
+
+def forget_expired() -> None:
+    """Remove what browsers left behind that never came back."""
+    Session.objects.filter(expire_date__lt=timezone.now()).delete()
 
 
 @contextmanager
