@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 
 from django.conf import settings
 from django.db import transaction
 
+from hereabouts.config import Config
 from hereabouts.control import audit, services, sign_ins
 from hereabouts.control.models import Account, Action, Website
 from hereabouts.errors import NotAllowed
@@ -68,6 +70,24 @@ def resume(account: Account) -> list[Website]:
         for website in resumed:
             services.change_website(website, enabled=True)
     return resumed
+
+
+def exports(account: Account, token: str, bundle: str) -> str:
+    """The lines with which a shell is made ready for the official client.
+
+    ``bundle`` is the file by which it trusts the platform's certificate, empty where none is needed; ``$HOME`` in it
+    is the shell's.
+    """
+    config: Config = settings.CONFIG
+    lines = {
+        "PYTHONANYWHERE_SITE": shlex.quote(config.site),
+        "PYTHONANYWHERE_DOMAIN": shlex.quote(config.domain),
+        "PYTHONANYWHERE_USERNAME": shlex.quote(account.username),
+        "API_TOKEN": shlex.quote(token),
+    }
+    if bundle:
+        lines["REQUESTS_CA_BUNDLE"] = f'"{bundle}"' if bundle.startswith("$HOME/") else shlex.quote(bundle)
+    return "".join(f"export {name}={value}\n" for name, value in lines.items())
 
 
 def sign_up(name: str, password: str, address: str) -> Account:

@@ -2,10 +2,18 @@
 
 from django.urls import path, re_path
 
-from hereabouts.control.dashboard import pages, sign_in
+from hereabouts.control.dashboard import account, pages, sign_in, sign_up, two_factor
 
 urlpatterns = [
     path("", pages.first, name="first"),
     re_path(r"^sign-in/?$", sign_in.sign_in, name="sign_in"),
+    re_path(r"^sign-in/code/?$", sign_in.code, name="sign_in_code"),
     re_path(r"^sign-out/?$", sign_in.sign_out, name="sign_out"),
+    re_path(r"^sign-up/?$", sign_up.sign_up, name="sign_up"),
+    re_path(r"^account/?$", account.first, name="account"),
+    re_path(r"^account/token/?$", account.token, name="account_token"),
+    re_path(rf"^account/{account.AUTHORITIES}$", account.authorities, name="account_authorities"),
+    re_path(r"^account/password/?$", account.password, name="account_password"),
+    re_path(r"^account/sessions/?$", account.session_list, name="account_sessions"),
+    re_path(r"^account/two-factor/?$", two_factor.page, name="account_two_factor"),
 ]

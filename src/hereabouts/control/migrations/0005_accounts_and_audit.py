@@ -6,70 +6,136 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('control', '0004_sessions'),
+        ("control", "0004_sessions"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='SecondFactor',
+            name="SecondFactor",
             fields=[
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='second_factor', serialize=False, to=settings.AUTH_USER_MODEL)),
-                ('salt', models.CharField(max_length=64)),
-                ('since', models.DateTimeField(null=True)),
-                ('used_step', models.PositiveBigIntegerField(default=0)),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="second_factor",
+                        serialize=False,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("salt", models.CharField(max_length=64)),
+                ("since", models.DateTimeField(null=True)),
+                ("used_step", models.PositiveBigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='Tries',
+            name="Tries",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=100, unique=True)),
-                ('count', models.PositiveIntegerField(default=0)),
-                ('last_at', models.FloatField(db_index=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=100, unique=True)),
+                ("count", models.PositiveIntegerField(default=0)),
+                ("last_at", models.FloatField(db_index=True)),
             ],
         ),
         migrations.AddField(
-            model_name='account',
-            name='token_used_at',
+            model_name="account",
+            name="token_used_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='account',
-            name='token_used_from',
-            field=models.CharField(default='', max_length=45),
+            model_name="account",
+            name="token_used_from",
+            field=models.CharField(default="", max_length=45),
         ),
         migrations.AddField(
-            model_name='website',
-            name='resumes',
+            model_name="website",
+            name="resumes",
             field=models.BooleanField(default=False),
         ),
         migrations.CreateModel(
-            name='AuditEntry',
+            name="AuditEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(db_index=True)),
-                ('actor', models.CharField(max_length=60)),
-                ('action', models.CharField(choices=[('account.create', 'created the account'), ('account.remove', 'removed the account'), ('account.suspend', 'suspended the account'), ('account.resume', 'ended the suspension of the account'), ('password.change', 'changed the password of'), ('password.reset', 'reset the password of'), ('token.create', 'created an API token for'), ('token.revoke', 'revoked the API token of'), ('second-factor.on', 'turned on the second factor of'), ('second-factor.off', 'turned off the second factor of'), ('second-factor.codes', 'made new recovery codes for'), ('second-factor.recovery', 'used a recovery code of'), ('session.sign-in', 'signed in as'), ('session.sign-in-failed', 'failed to sign in as'), ('session.sign-out', 'signed out from'), ('session.end', 'ended a session of'), ('session.end-all', 'ended the sessions of'), ('website.create', 'created the website'), ('website.change', 'changed the website'), ('website.enable', 'enabled the website'), ('website.disable', 'disabled the website'), ('website.reload', 'reloaded the website'), ('website.delete', 'deleted the website'), ('domain.add', 'added the domain'), ('domain.change', 'changed the domain'), ('domain.remove', 'removed the domain'), ('domain.take', 'took over the domain'), ('certificate.order', 'ordered a certificate for'), ('certificate.upload', 'uploaded a certificate for'), ('certificate.remove', 'removed the certificate of')], max_length=30)),
-                ('target', models.CharField(max_length=260)),
-                ('detail', models.CharField(default='', max_length=200)),
-                ('address', models.CharField(default='', max_length=45)),
-                ('way', models.CharField(choices=[('dashboard', 'dashboard'), ('api', 'API'), ('cli', 'command line'), ('platform', 'the platform itself')], max_length=10)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField(db_index=True)),
+                ("actor", models.CharField(max_length=60)),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("account.create", "created the account"),
+                            ("account.remove", "removed the account"),
+                            ("account.suspend", "suspended the account"),
+                            ("account.resume", "ended the suspension of the account"),
+                            ("password.change", "changed the password of"),
+                            ("password.reset", "reset the password of"),
+                            ("token.create", "created an API token for"),
+                            ("token.revoke", "revoked the API token of"),
+                            ("second-factor.on", "turned on the second factor of"),
+                            ("second-factor.off", "turned off the second factor of"),
+                            ("second-factor.codes", "made new recovery codes for"),
+                            ("second-factor.recovery", "used a recovery code of"),
+                            ("session.sign-in", "signed in as"),
+                            ("session.sign-in-failed", "failed to sign in as"),
+                            ("session.sign-out", "signed out from"),
+                            ("session.end", "ended a session of"),
+                            ("session.end-all", "ended the sessions of"),
+                            ("website.create", "created the website"),
+                            ("website.change", "changed the website"),
+                            ("website.enable", "enabled the website"),
+                            ("website.disable", "disabled the website"),
+                            ("website.reload", "reloaded the website"),
+                            ("website.delete", "deleted the website"),
+                            ("domain.add", "added the domain"),
+                            ("domain.change", "changed the domain"),
+                            ("domain.remove", "removed the domain"),
+                            ("domain.take", "took over the domain"),
+                            ("certificate.order", "ordered a certificate for"),
+                            ("certificate.upload", "uploaded a certificate for"),
+                            ("certificate.remove", "removed the certificate of"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                ("target", models.CharField(max_length=260)),
+                ("detail", models.CharField(default="", max_length=200)),
+                ("address", models.CharField(default="", max_length=45)),
+                (
+                    "way",
+                    models.CharField(
+                        choices=[
+                            ("dashboard", "dashboard"),
+                            ("api", "API"),
+                            ("cli", "command line"),
+                            ("platform", "the platform itself"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['actor', '-id'], name='audit_actor'), models.Index(fields=['target', '-id'], name='audit_target')],
+                "indexes": [
+                    models.Index(fields=["actor", "-id"], name="audit_actor"),
+                    models.Index(fields=["target", "-id"], name="audit_target"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='RecoveryCode',
+            name="RecoveryCode",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code_hash', models.CharField(max_length=64)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='recovery_codes', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("code_hash", models.CharField(max_length=64)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="recovery_codes",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('account', 'code_hash'), name='recovery_code')],
+                "constraints": [models.UniqueConstraint(fields=("account", "code_hash"), name="recovery_code")],
             },
         ),
     ]
