@@ -15,6 +15,10 @@ line                                       answer
                                            that visitors see; ``refused REASON``
 ``withdraw NAME``                          ``done`` once the name's certificate, not the local authority's, is gone
 ``status``                                 one line of JSON: the sandboxes with process id, memory, phase
+``health``                                 one line of JSON: ``{"processes", "disk", "versions", "errors"}`` of the
+                                           platform itself; not for nginx
+``certificates``                           one line of JSON: ``{"certificates"}``, those that are files and have no row
+                                           in the database; not for nginx
 =========================================  ===========================================================
 
 The certificates process, whose answers are each one line of JSON:
@@ -70,7 +74,7 @@ def settle(path: Path, website_id: int, generation: int, seconds: float) -> bool
 
 
 def inquire(path: Path, line: str, *, seconds: float) -> dict[str, Any]:
-    """Ask the certificates process, whose answers are JSON.
+    """Ask what is answered by JSON, as the certificates process answers everything.
 
     Raises PlatformNotRunning when nobody answers in time, or not in this way.
     """

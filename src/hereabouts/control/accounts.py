@@ -22,9 +22,14 @@ def change_password(account: Account, password: str, *, keep: str | None = None)
     _write_password(account, password, Action.PASSWORD_CHANGE, keep)
 
 
+def random_password() -> str:
+    """One that nobody guesses (96 bits) and people can type."""
+    return "-".join(secrets.token_hex(3) for _ in range(4))
+
+
 def reset_password(account: Account) -> str:
     """A new random password, shown here and never again. All sessions of the account end."""
-    password = "-".join(secrets.token_hex(3) for _ in range(4))
+    password = random_password()
     _write_password(account, password, Action.PASSWORD_RESET, None)
     sign_ins.forget_tries(account)
     return password

@@ -11,10 +11,12 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import asdict
 from typing import Protocol
 
 from hereabouts import files
 from hereabouts.config import Config
+from hereabouts.core.certificate import Listed
 from hereabouts.errors import CertificateRefused
 from hereabouts.sandbox import homes
 from hereabouts.supervisor import names, procfs
@@ -41,6 +43,9 @@ class Certificates(names.Certificates, Protocol):
     def take_over(self, names: Collection[str], certified: Collection[str]) -> None:
         """Install what was offered for ``certified`` names meanwhile; remove what is of no name of a website."""
 
+    def listed(self, now: float) -> list[Listed]:
+        """The operator's own, and those of the local authority, at the time ``now``."""
+
     def look(self, names: Collection[str]) -> None:
         """See to those of all names that websites have, and to what the operator gave."""
 
@@ -56,9 +61,10 @@ class Questions:
         keepers: Mapping[int, Keeper],
         find: Callable[[str], Keeper | None],
         poke: Callable[[int], Awaitable[Keeper | None]],
+        health: Callable[[], Mapping[str, object]],
     ) -> None:
         self._config, self._certificates, self._keepers = config, certificates, keepers
-        self._find, self._poke = find, poke
+        self._find, self._poke, self._health = find, poke, health
 
     async def listen(self) -> asyncio.AbstractServer:
         """Open the supervisor's socket. It is there as long as the returned server is."""
@@ -111,7 +117,7 @@ class Questions:
                 if keeper is None:
                     return "done"
                 return "done" if await keeper.settle(int(generation), float(seconds)) else "waiting"
-            case ["install" | "withdraw", _] if uid not in (0, self._config.control_uid):
+            case ["install" | "withdraw" | "health" | "certificates", *_] if uid not in (0, self._config.control_uid):
                 return "refused that is not for nginx to ask."
             case ["install", name]:
                 try:
@@ -122,6 +128,11 @@ class Questions:
             case ["withdraw", name]:
                 await asyncio.to_thread(self._certificates.withdraw, name)
                 return "done"
+            case ["health"]:
+                return json.dumps(await asyncio.to_thread(self._health))
+            case ["certificates"]:
+                found = await asyncio.to_thread(self._certificates.listed, time.time())
+                return json.dumps({"certificates": [asdict(each) for each in found]})
             case ["status"]:
                 return json.dumps({"sandboxes": await asyncio.to_thread(self._sandboxes)})
             case _:

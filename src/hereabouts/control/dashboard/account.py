@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import update_session_auth_hash
-from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -19,7 +19,7 @@ from hereabouts.control import accounts, services, sign_ins
 from hereabouts.control.dashboard import access, agents, answers, sessions, shell
 from hereabouts.control.dashboard.sign_in import refusal
 from hereabouts.control.models import Account, Session
-from hereabouts.errors import HereaboutsError, InvalidInput, TooManyTries
+from hereabouts.errors import HereaboutsError, InvalidInput
 
 _PAGES = (
     ("API token", "account_token"),
@@ -118,7 +118,7 @@ def _change(request: HttpRequest, account: Account) -> None:
     update_session_auth_hash(request, account)
 
 
-def _password_page(request: HttpRequest, errors: dict[str, str]) -> Any:
+def _password_page(request: HttpRequest, errors: dict[str, str]) -> HttpResponse:
     context = {"tabs": tabs(request), "errors": errors}
     return render(request, "dashboard/account/password.html", context, status=422 if errors else 200)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -53,7 +51,7 @@ def _errors(error: HereaboutsError) -> dict[str, str]:
     return answers.errors_of(error)
 
 
-def _page(request: HttpRequest, errors: dict[str, str]) -> Any:
+def _page(request: HttpRequest, errors: dict[str, str]) -> HttpResponse:
     config = settings.CONFIG
     context = {"errors": errors, "host": config.host, "domain": config.domain, "name": request.POST.get("username", "")}
     return render(request, "dashboard/sign_up.html", context, status=422 if errors else 200)

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from hereabouts.control.dashboard import account, pages, sign_in, sign_up, two_factor
+from hereabouts.control.dashboard import account, operator, operator_accounts, pages, sign_in, sign_up, two_factor
 
 urlpatterns = [
     path("", pages.first, name="first"),
@@ -16,4 +16,10 @@ urlpatterns = [
     re_path(r"^account/password/?$", account.password, name="account_password"),
     re_path(r"^account/sessions/?$", account.session_list, name="account_sessions"),
     re_path(r"^account/two-factor/?$", two_factor.page, name="account_two_factor"),
+    re_path(r"^operator/?$", operator.health, name="operator"),
+    re_path(r"^operator/accounts/?$", operator_accounts.account_list, name="operator_accounts"),
+    re_path(r"^operator/accounts/(?P<name>[^/]+)/?$", operator_accounts.one_account, name="operator_account"),
+    re_path(r"^operator/websites/?$", operator.website_list, name="operator_websites"),
+    re_path(r"^operator/certificates/?$", operator.certificate_page, name="operator_certificates"),
+    re_path(r"^operator/audit/?$", operator.audit_log, name="operator_audit"),
 ]
