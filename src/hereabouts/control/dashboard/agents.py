@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 _BROWSERS = (
-    ("Edge", r"Edg(?:e|A|iOS)?/(\d+)"),
-    ("Opera", r"OPR/(\d+)"),
-    ("Samsung Internet", r"SamsungBrowser/(\d+)"),
-    ("Firefox", r"(?:Firefox|FxiOS)/(\d+)"),
-    ("Chrome", r"(?:Chrome|CriOS|Chromium|HeadlessChrome)/(\d+)"),
-    ("Safari", r"Version/(\d+)[\d.]* (?:Mobile/\S+ )?Safari/"),
+    ("Edge", r"Edg(?:e|A|iOS)?/(\d{1,4})"),
+    ("Opera", r"OPR/(\d{1,4})"),
+    ("Samsung Internet", r"SamsungBrowser/(\d{1,4})"),
+    ("Firefox", r"(?:Firefox|FxiOS)/(\d{1,4})"),
+    ("Chrome", r"(?:Chrome|CriOS|Chromium|HeadlessChrome)/(\d{1,4})"),
+    ("Safari", r"Version/(\d{1,4})[\d.]* (?:Mobile/\S+ )?Safari/"),
 )
 _SYSTEMS = (
     ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("macOS", "Mac OS X"),

@@ -66,10 +66,9 @@ def code(request: HttpRequest) -> HttpResponseBase:
     if found is None:
         return redirect("sign_in")
     account, target = found
-    problem, status = "", 200
     if request.method == "POST":
         address = sessions.address(request)
-        audit.act_as("", Way.DASHBOARD, address)
+        audit.act_as(account.username, Way.DASHBOARD, address)
         try:
             sign_ins.check_code(account, request.POST.get("code", "")[:100], address)
         except (WrongCode, TooManyTries) as error:
@@ -79,7 +78,7 @@ def code(request: HttpRequest) -> HttpResponseBase:
         request.session.set_expiry(None)
         let_in(request, account)
         return redirect(target)
-    return render(request, "dashboard/sign_in_code.html", {"problem": problem}, status=status)
+    return render(request, "dashboard/sign_in_code.html", {})
 
 
 def _halfway(request: HttpRequest) -> tuple[Account, str] | None:
