@@ -8,7 +8,7 @@ import time
 import pyotp
 import pytest
 
-from tests.integration.dashboard.conftest import PASSWORD, Browser, House
+from tests.integration.accounts.conftest import PASSWORD, Browser, House
 
 NEW = "another horse entirely"
 TOKEN = re.compile(r"\b[0-9a-f]{40}\b")

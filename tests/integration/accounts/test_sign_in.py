@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.integration.dashboard.conftest import PASSWORD, Browser, House, house
+from tests.integration.accounts.conftest import PASSWORD, Browser, House, house
 
 ACCOUNT_PAGES = ["/account/", "/account/token/", "/account/password/", "/account/sessions/", "/account/two-factor/"]
 OPERATOR_PAGES = [

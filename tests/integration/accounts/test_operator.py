@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.integration.dashboard.conftest import PASSWORD, Browser, House
-from tests.integration.dashboard.test_account import turn_on
+from tests.integration.accounts.conftest import PASSWORD, Browser, House
+from tests.integration.accounts.test_account import turn_on
 
 SECRET = re.compile(r'<code id="password"[^>]*>([0-9a-f-]+)</code>')
 
