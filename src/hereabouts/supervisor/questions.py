@@ -131,8 +131,8 @@ class Questions:
             case ["health"]:
                 return json.dumps(await asyncio.to_thread(self._health))
             case ["certificates"]:
-                found = await asyncio.to_thread(self._certificates.listed, time.time())
-                return json.dumps({"certificates": [asdict(each) for each in found]})
+                listed = await asyncio.to_thread(self._certificates.listed, time.time())
+                return json.dumps({"certificates": [asdict(each) for each in listed]})
             case ["status"]:
                 return json.dumps({"sandboxes": await asyncio.to_thread(self._sandboxes)})
             case _:
