@@ -118,7 +118,7 @@ class Metrics:
             sample = _sample(empty, traffic.get(number), used.get(number))
             try:
                 if number in self._keepers:  # else it is deleted by now
-                    _add(self._config, number, sample, again=not self._begun)
+                    add(self._config, number, sample, again=not self._begun)
             except OSError as error:  # the disk may be full, or read-only by now
                 failed = error
         if failed:
@@ -157,7 +157,7 @@ def _sample(empty: Sample, traffic: Traffic | None, used: Sample | None) -> Samp
     return sample
 
 
-def _add(config: Config, website_id: int, sample: Sample, *, again: bool) -> None:
+def add(config: Config, website_id: int, sample: Sample, *, again: bool) -> None:
     """Add a sample to a website's file; with ``again`` only if there is none of its interval. Raises OSError."""
     descriptor = os.open(config.metrics / str(website_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
     try:
