@@ -158,8 +158,17 @@ def test_totals_only_grow_and_survive_being_packed(given_samples: list[Sample]) 
     for sample in given_samples:
         totals = metrics.added(totals, sample)
     assert sum(totals.answers) == sum(sum(sample.answers) for sample in given_samples)
-    assert totals.at == max((sample.at + sample.seconds for sample in given_samples), default=0)
     assert metrics.unpack_totals(metrics.pack_totals(totals)) == totals
+
+
+def test_totals_tell_how_it_was_at_the_latest_sample_also_after_the_clock_was_set_back() -> None:
+    now, late, back = (
+        Sample(NOW + offset, 10, connections=number) for number, offset in ((1, 0), (2, -10), (3, -7200))
+    )
+    totals = metrics.added(metrics.added(Totals(), now), late)
+    assert (totals.at, totals.connections) == (NOW + 10, 1)
+    totals = metrics.added(totals, back)
+    assert (totals.at, totals.connections) == (NOW - 7190, 3)
 
 
 @pytest.mark.parametrize("head", [b"", bytes(256), b"HAm1" + bytes(252), metrics.pack_totals(Totals(at=5))[:-1]])

@@ -28,6 +28,8 @@ _MAGIC = b"HAm1"
 RECORD_BYTES = _RECORD.size + _CRC.size
 TOTALS_BYTES = _TOTALS.size + _CRC.size
 _RINGS_BEGIN = 256
+_JUMP_SECONDS = 3600
+"""What comes so much earlier than the latest is no late sample: the clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +172,9 @@ def added(totals: Totals, sample: Sample) -> Totals:
     """The totals once ``sample`` is counted in."""
     one, two, three, four, five = (old + new for old, new in zip(totals.answers, sample.answers, strict=True))
     end = sample.at + sample.seconds
-    latest = end >= totals.at
+    latest = not 0 < totals.at - end < _JUMP_SECONDS
     return Totals(
-        at=max(end, totals.at),
+        at=end if latest else totals.at,
         answers=(one, two, three, four, five),
         bytes_out=totals.bytes_out + sample.bytes_out,
         latency=tuple(old + new for old, new in zip(totals.latency, sample.latency, strict=True)),
