@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hereabouts.control import metrics
-from hereabouts.core.metrics import CLASSES, Sample, quantile
+from hereabouts.core.metrics import CLASSES, Sample, points, quantile
 
 WIDTH, HEIGHT = 1000, 140
 """The box of the lines; the height is also that in pixels."""
+_MERGED = 2
+"""So many points are one in a website's charts, whose lines are not wider than that."""
 _SPARK_WIDTH, _SPARK_HEIGHT = 96, 24
 _DAY = 86_400
 _TIME_STEPS = (60, 300, 900, 3600, 10_800, 21_600, 43_200, _DAY, 2 * _DAY, 7 * _DAY)
@@ -167,7 +169,9 @@ def sparkline(values: Sequence[float], label: str) -> Sparkline:
 def of_website(website_id: int, period: str, now: float) -> list[Chart]:
     """The charts of one website until ``now``. Raises InvalidInput for an unknown period."""
     begin, end, step = metrics.window(period, now)
-    samples = metrics.read(website_id, period, now)
+    step *= _MERGED
+    begin -= begin % step
+    samples = points(metrics.read(website_id, period, now), begin, end, step)
     times = [sample.at for sample in samples]
 
     def chart(title: str, series: Sequence[Series], unit: Unit) -> Chart:
