@@ -81,6 +81,9 @@ class Keeper:
         self._waiting = 0
         self.turns = Turns()
         """Of the visitors who are held, once they may go."""
+        self.restarts = 0
+        """Starts of a process in the place of one that had ended by itself, since this supervisor began."""
+        self._started = 0
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
         self._last = past
@@ -111,6 +114,7 @@ class Keeper:
         """Take over an instance that runs already; ``lead`` is its name when visitors are led to it."""
         instance = Instance(sandbox.name, sandbox.record.generation, phase, since)
         self.sandboxes[sandbox.name] = sandbox
+        self._started = max(self._started, sandbox.record.generation)
         self.seen = replace(self.seen, instances=(*self.seen.instances, instance), lead=lead or self.seen.lead)
         if lead:
             self.names.lead(sandbox.published)
@@ -260,6 +264,8 @@ class Keeper:
             self._fail(website.generation, str(error))
             return
         self.sandboxes[sandbox.name] = sandbox
+        self.restarts += website.generation == self._started
+        self._started = website.generation
         self._places[sandbox.name] = place
         instance = Instance(sandbox.name, website.generation, Phase.STARTING, time.monotonic())
         self.seen = replace(self.seen, instances=(*self.seen.instances, instance), hint=None)

@@ -15,6 +15,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework.serializers import Serializer
 
 from hereabouts.control.api import serializers as shapes
+from hereabouts.control.metrics import PERIODS
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call,misc,unused-ignore]
@@ -120,6 +121,9 @@ CERTIFICATE_BODIES = _bodies(
 
 USERNAME = OpenApiParameter("username", str, OpenApiParameter.PATH, description="Your user name, in any case.")
 DOMAIN = OpenApiParameter("domain", str, OpenApiParameter.PATH, description="The website's domain, any of them.")
+PERIOD = OpenApiParameter(
+    "period", str, OpenApiParameter.QUERY, enum=list(PERIODS), default="hour", description="How far back to look."
+)
 NAME = OpenApiParameter("name", str, OpenApiParameter.PATH, description="One of the website's domains.")
 
 _TAKEN = {"domain_name": ["domain with this domain name already exists."]}
@@ -148,6 +152,13 @@ MISSING_CERTIFICATE = {
     404: _detail(
         "No such domain of this user's websites, or no certificate of its own.",
         "There is no certificate for www.example.org. Order one, or upload your own.",
+    ),
+}
+BAD_PERIOD = {
+    400: OpenApiResponse(
+        OpenApiTypes.OBJECT,
+        "There is no such period.",
+        [OpenApiExample("No such period", value={"period": ["Give hour, day, week or month."]})],
     ),
 }
 MAIN_DOMAIN = {
@@ -219,4 +230,21 @@ WEBSITE_EXAMPLES = [
         request_only=True,
         media_type="application/json",
     ),
+]
+POINT_EXAMPLES = [
+    _example(
+        "A point",
+        {
+            "at": "2026-01-02T03:04:00Z",
+            "seconds": 20,
+            "requests": {"1xx": 0.0, "2xx": 12.35, "3xx": 0.0, "4xx": 0.05, "5xx": 0.0},
+            "latency": {"p50": 0.0034, "p95": 0.0091, "p99": 0.0238},
+            "bytes": 48213,
+            "connections": 2,
+            "cpu": 0.021,
+            "memory_bytes": 38273024,
+            "restarts": 0,
+        },
+        "200",
+    )
 ]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 from rest_framework.fields import empty
 from rest_framework.utils.html import is_html_input
@@ -15,6 +16,7 @@ from hereabouts.control.models import Certificate, Domain, Website
 from hereabouts.control.notices import notice
 from hereabouts.core.certificate import Kind
 from hereabouts.core.domains import cname, is_custom
+from hereabouts.core.metrics import CLASSES, Sample, quantile
 from hereabouts.core.webapp import MAX_HSTS_SECONDS, Status, log_name
 
 UNATTENDED = "The supervisor is not answering; the change will be carried out once it runs."
@@ -226,6 +228,31 @@ class WebsiteOutput(serializers.Serializer[Any]):
     state = StateOutput()
 
 
+RatesOutput = inline_serializer("Rates", {name: serializers.FloatField() for name in CLASSES})
+
+
+class LatencyOutput(serializers.Serializer[Any]):
+    """Within how many seconds 50, 95, 99 of a hundred requests were answered; null where there were none."""
+
+    p50 = serializers.FloatField(allow_null=True)
+    p95 = serializers.FloatField(allow_null=True)
+    p99 = serializers.FloatField(allow_null=True)
+
+
+class PointOutput(serializers.Serializer[Any]):
+    """What was counted of a website from `at` on."""
+
+    at = serializers.DateTimeField()
+    seconds = serializers.IntegerField(help_text="For how long it was counted.")
+    requests = RatesOutput
+    latency = LatencyOutput()
+    bytes = serializers.IntegerField(help_text="Sent to visitors, headers and all.")
+    connections = serializers.IntegerField(help_text="Requests that were being served at a time, at the most.")
+    cpu = serializers.FloatField(help_text="Processor time as a share of one core.")
+    memory_bytes = serializers.IntegerField(help_text="Of its processes, at the most; 0 where none ran.")
+    restarts = serializers.IntegerField(help_text="How often a process was started again that had ended by itself.")
+
+
 class DetailOutput(serializers.Serializer[Any]):
     """Why a request was refused."""
 
@@ -298,6 +325,23 @@ def _state_object(website: Website, *, attended: bool) -> dict[str, Any]:
     elif status in (Status.RUNNING, Status.SLEEPING) and detail is None:
         detail = notice(website, time.time())
     return {"status": status.value, "since": _moment(since), "detail": detail}
+
+
+def point_object(sample: Sample) -> dict[str, Any]:
+    """A sample as the API tells of it."""
+    seconds = max(1, sample.seconds)
+    shares = {f"p{share}": quantile(sample.latency, share / 100) for share in (50, 95, 99)}
+    return {
+        "at": _moment(sample.at),
+        "seconds": sample.seconds,
+        "requests": {name: round(count / seconds, 4) for name, count in zip(CLASSES, sample.answers, strict=True)},
+        "latency": {name: None if found is None else round(found, 5) for name, found in shares.items()},
+        "bytes": sample.bytes_out,
+        "connections": sample.connections,
+        "cpu": round(sample.cpu_seconds / seconds, 5),
+        "memory_bytes": sample.memory_bytes,
+        "restarts": sample.restarts,
+    }
 
 
 def certificate_object(row: Certificate) -> dict[str, Any]:
