@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 
 from hereabouts.core import certificate, webapp
@@ -135,3 +136,13 @@ class Observation(models.Model):
     def value(self) -> webapp.Observation:
         """The observation as the core knows it."""
         return webapp.Observation(webapp.Status(self.status), self.since, self.detail, self.serving, self.failed)
+
+
+class Session(AbstractBaseSession):
+    """A browser in which somebody signed in. Times are in seconds since the epoch."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, null=True, related_name="sessions")
+    address = models.CharField(max_length=45, default="")
+    agent = models.CharField(max_length=300, default="")
+    signed_in_at = models.FloatField(default=0.0)
+    seen_at = models.FloatField(default=0.0)

@@ -62,10 +62,11 @@ def test_another_host(anyone: httpx.Client) -> None:
         assert anyone.get("/api/v1/user/alice/websites/", headers={"Host": host}).status_code == 401
 
 
-def test_welcome(anyone: httpx.Client) -> None:
-    answer = anyone.get("/")
+def test_the_first_page_asks_to_sign_in(anyone: httpx.Client) -> None:
+    answer = anyone.get("/", follow_redirects=True)
     assert answer.status_code == 200
-    assert "<title>Hereabouts</title>" in answer.text
+    assert "<title>Sign in · Hereabouts</title>" in answer.text
     assert 'href="/api/docs/"' in answer.text
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Frame-Options"] == "DENY"
