@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -58,7 +59,7 @@ def _created(request: HttpRequest, website: Website) -> HttpResponse:
 @require_safe
 def recipe(request: HttpRequest) -> HttpResponse:
     """What to type for the framework and name that are chosen now, with the command: a part of the form."""
-    return render(request, "dashboard/_recipe.html", _chosen(request))
+    return render(request, "dashboard/_recipe.html", _chosen(access.account(request), request.GET.dict()))
 
 
 @access.signed_in
@@ -91,8 +92,10 @@ def _judge(account: Account, text: str) -> tuple[bool, str]:
 
 def _form(request: HttpRequest, error: HereaboutsError | None = None) -> HttpResponse:
     account = access.account(request)
+    # A link here may choose the framework, and nothing that somebody could take for his own.
+    given = request.POST.dict() if request.method == "POST" else {"framework": request.GET.get("framework", "")}
     context = {
-        **_chosen(request),
+        **_chosen(account, given),
         "frameworks": recipes.FRAMEWORKS,
         "names": _names_of(account),
         "problems": _problems(error) if error else {},
@@ -106,11 +109,10 @@ def _problems(error: HereaboutsError) -> dict[str, str]:
     return {"domain_name": str(error)} if isinstance(error, DomainTaken) else one.problems(error)
 
 
-def _chosen(request: HttpRequest) -> dict[str, Any]:
+def _chosen(account: Account, given: Mapping[str, str]) -> dict[str, Any]:
     """What the form holds now. A command that was filled in follows name and framework until somebody edits it."""
-    given = request.POST if request.method == "POST" else request.GET
-    account, sites = access.account(request), _config().domain
-    framework = given.get("framework", recipes.FRAMEWORKS[0][0])
+    sites = _config().domain
+    framework = given.get("framework") or recipes.FRAMEWORKS[0][0]
     if framework not in dict(recipes.FRAMEWORKS):
         framework = "own"
     domain_name = given.get("domain_name", _suggested(account))

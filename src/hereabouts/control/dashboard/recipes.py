@@ -176,7 +176,9 @@ def recipe(key: str, account: str, domain: str, sites_domain: str) -> Recipe:
 
 
 def _django_settings(domain: str) -> str:
-    host = domain.strip().lower() or "www.example.com"
+    host = domain.strip().lower()
+    if not re.fullmatch(r"[a-z0-9.-]+", host):  # it becomes code
+        host = "www.example.com"
     return f"""\
 ALLOWED_HOSTS = ["{host}"]
 CSRF_TRUSTED_ORIGINS = ["https://{host}"]
