@@ -18,7 +18,7 @@ _INSTALL_SECONDS = 15.0
 _LOOK_SECONDS = 3.0
 """A new domain's DNS is looked up before its owner is answered, if that is quick; else a little later."""
 _PROOF_SECONDS = 20.0
-_GLANCE_SECONDS = 5.0
+_GLANCE_SECONDS = 3.0
 _SOON_SECONDS = 30.0
 """When to try again what failed because a process of the platform was away."""
 _KINDS = frozenset(fault.value for fault in Fault)

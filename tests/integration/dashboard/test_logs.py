@@ -83,7 +83,7 @@ def test_there_are_three_logs(bob: Account, website: dict[str, Any]) -> None:
 def test_the_steps_by_api(bob: Account, website: dict[str, Any]) -> None:
     found = bob.call("GET", f"{DOMAIN}/steps/").json()
     assert found["problem"] is None
-    assert [step["name"] for step in found["steps"]][0] == "Waiting for its turn"
+    assert found["steps"][0]["name"] == "Waiting for its turn"
     assert {step["status"] for step in found["steps"]} == {"done"}
     assert all(step["seconds"] >= 0 and step["at"].endswith("Z") for step in found["steps"])
 

@@ -342,7 +342,7 @@ def test_domains_are_added_redirected_and_removed(bob_in: Person, bob: Account, 
     for name, said in (
         ("alice.localhost", "Under localhost"),
         (DOMAIN, "belongs to a website already"),
-        ("x y", "has"),
+        ("x y", "letters, digits and dashes"),
     ):
         answer = bob_in.post(here, {"do": "add", "domain_name": name})
         assert (answer.status_code, said in html.unescape(answer.text)) == (422, True), name
