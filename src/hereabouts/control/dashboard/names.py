@@ -65,7 +65,8 @@ def names(request: HttpRequest, website: Website) -> HttpResponse:
         return _page(request, website)
     act = _ACTS.get(request.POST.get("do", ""))
     if act is None:
-        return _page(request, website, {"form": "That form is not known here. Load the page again."}, code=422)
+        problem = {"form": "That form is not known here. Load the page again."}
+        return _page(request, website, {"problems": problem}, code=422)
     try:
         said = act(request, website)
     except (InvalidInput, DomainTaken, MainDomain, NoCertificate, OrderFailed) as error:
