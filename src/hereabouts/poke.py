@@ -23,6 +23,10 @@ line                                       answer
                                            offset counts from the end, to the beginning of a line
 ``follow WEBSITE_ID KIND OFFSET``          such a piece at once, then one whenever something was written, until the
                                            caller closes the connection or the website is deleted
+``health``                                 one line of JSON: ``{"processes", "disk", "versions", "errors"}`` of the
+                                           platform itself
+``certificates``                           one line of JSON: ``{"certificates"}``, those that are files and have no row
+                                           in the database
 =========================================  ===========================================================
 
 All but ``settle``, ``hold`` and ``status`` are for root and control's user alone.
@@ -85,7 +89,7 @@ def settle(path: Path, website_id: int, generation: int, seconds: float) -> bool
 
 
 def inquire(path: Path, line: str, *, seconds: float) -> dict[str, Any]:
-    """Ask what is answered in JSON.
+    """Ask what is answered by JSON, as the certificates process answers everything.
 
     Raises PlatformNotRunning when nobody answers in time, or not in this way.
     """

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from hereabouts import files
 from hereabouts.config import Config
+from hereabouts.core.certificate import Listed
 from hereabouts.errors import CertificateRefused
 from hereabouts.sandbox import homes
 from hereabouts.supervisor import logs, names, procfs, steps
@@ -51,6 +52,9 @@ class Certificates(names.Certificates, Protocol):
     def take_over(self, names: Collection[str], certified: Collection[str]) -> None:
         """Install what was offered for ``certified`` names meanwhile; remove what is of no name of a website."""
 
+    def listed(self, now: float) -> list[Listed]:
+        """The operator's own, and those of the local authority, at the time ``now``."""
+
     def look(self, names: Collection[str]) -> None:
         """See to those of all names that websites have, and to what the operator gave."""
 
@@ -66,9 +70,10 @@ class Questions:
         keepers: Mapping[int, Keeper],
         find: Callable[[str], Keeper | None],
         poke: Callable[[int], Awaitable[Keeper | None]],
+        health: Callable[[], Mapping[str, object]],
     ) -> None:
         self._config, self._certificates, self._keepers = config, certificates, keepers
-        self._find, self._poke = find, poke
+        self._find, self._poke, self._health = find, poke, health
 
     async def listen(self) -> asyncio.AbstractServer:
         """Open the supervisor's socket. It is there as long as the returned server is."""
@@ -123,7 +128,9 @@ class Questions:
                 if keeper is None:
                     return "done"
                 return "done" if await keeper.settle(int(generation), float(seconds)) else "waiting"
-            case ["install" | "withdraw" | "steps" | "log" | "follow", *_] if not self._trusts(uid):
+            case ["install" | "withdraw" | "steps" | "log" | "follow" | "health" | "certificates", *_] if (
+                not self._trusts(uid)
+            ):
                 return "refused that is not for nginx to ask."
             case ["install", name]:
                 try:
@@ -140,6 +147,11 @@ class Questions:
                 return json.dumps(found.tell(now, time.time() - now))
             case ["log", website_id, kind, offset, limit] if kind in logs.KINDS:
                 return _piece(await self._read(int(website_id), kind, int(offset), min(int(limit), _LONGEST_PIECE)))
+            case ["health"]:
+                return json.dumps(await asyncio.to_thread(self._health))
+            case ["certificates"]:
+                listed = await asyncio.to_thread(self._certificates.listed, time.time())
+                return json.dumps({"certificates": [asdict(each) for each in listed]})
             case ["status"]:
                 return json.dumps({"sandboxes": await asyncio.to_thread(self._sandboxes)})
             case _:

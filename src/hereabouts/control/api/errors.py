@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from hereabouts.errors import (
+    AccountSuspended,
     DomainTaken,
     InvalidInput,
     MainDomain,
@@ -67,7 +68,7 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         case OperationalError():
             _log.error("The database does not do its work: %s", error)
             return Response({"detail": DATABASE.format(error)}, 503, headers={"Retry-After": "5"})
-        case PermissionDenied() | NoSuchAccount():
+        case PermissionDenied() | NoSuchAccount() | AccountSuspended():
             error = exceptions.PermissionDenied()
     return exception_handler(error, context)
 

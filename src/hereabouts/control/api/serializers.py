@@ -249,6 +249,8 @@ class PointOutput(serializers.Serializer[Any]):
     cpu = serializers.FloatField(help_text="Processor time as a share of one core.")
     memory_bytes = serializers.IntegerField(help_text="Of its processes, at the most; 0 where none ran.")
     restarts = serializers.IntegerField(help_text="How often a process was started again that had ended by itself.")
+
+
 class PieceInput(serializers.Serializer[Any]):
     """Which part of a log, in bytes."""
 
