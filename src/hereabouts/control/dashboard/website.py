@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, cast
 
 from django.contrib import messages
@@ -11,10 +12,10 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from hereabouts.control import asking, reloads, services
+from hereabouts.control import asking, metrics, reloads, services
 from hereabouts.control.api.serializers import WebappChange
 from hereabouts.control.bodies import ARRIVED
-from hereabouts.control.dashboard import one
+from hereabouts.control.dashboard import charts, one
 from hereabouts.control.models import Website
 from hereabouts.control.states import UNATTENDED, state
 from hereabouts.core.webapp import Status, log_name
@@ -30,7 +31,12 @@ _QUICK, _CALM = "300ms", "2s"
 def overview(request: HttpRequest, website: Website) -> HttpResponse:
     """How the website is, and its latest start; ``watch`` is the generation of a start that was just asked for."""
     log = log_name(website.domain_name, website.pk)
+    period = request.GET.get("period", "")
+    period = period if period in metrics.PERIODS else "hour"
     context = {
+        "period": period,
+        "periods": list(metrics.PERIODS),
+        "charts": charts.of_website(website.pk, period, time.time()),
         "logs": [f"/var/log/{log}.{kind}.log" for kind in ("error", "server", "access")],
         "health": website.health_path,
         **_progress(website, _generation(request, website, "watch")),

@@ -13,8 +13,8 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from hereabouts.control import services
-from hereabouts.control.dashboard import access
+from hereabouts.control import metrics, services
+from hereabouts.control.dashboard import access, charts
 from hereabouts.control.models import Certificate, Domain, Website
 from hereabouts.control.states import State, state
 from hereabouts.core.domains import is_custom
@@ -41,6 +41,8 @@ class Line:
     others: int
     state: State
     certificate: Word
+    requests: int
+    lately: charts.Sparkline | None
 
 
 @access.signed_in
@@ -53,8 +55,10 @@ def websites(request: HttpRequest) -> HttpResponse:
     pages = Paginator(services.websites_by_name(account, sought), _A_PAGE)
     page = pages.get_page(request.GET.get("page"))
     now = time.time()
+    shown = [website for website in page.object_list if website.domains.all()]
+    lately = metrics.requests_lately((website.pk for website in shown), now)
     context = {
-        "lines": [_line(website, now) for website in page.object_list if website.domains.all()],
+        "lines": [_line(website, now, lately.get(website.pk, [])) for website in shown],
         "page": page,
         "sought": sought,
         "count": pages.count,
@@ -63,11 +67,14 @@ def websites(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard/websites.html", context)
 
 
-def _line(website: Website, now: float) -> Line:
+def _line(website: Website, now: float, lately: list[int]) -> Line:
     names = list(website.domains.all())
     main = names[0]
     address = settings.CONFIG.site_url(main.name)
-    return Line(website, main.name, address, len(names) - 1, state(website), certificate(main, now))
+    label = f"{sum(lately):,} requests in the last hour"
+    spark = charts.sparkline(lately, label) if lately else None
+    others = len(names) - 1
+    return Line(website, main.name, address, others, state(website), certificate(main, now), sum(lately), spark)
 
 
 def certificate(domain: Domain, now: float) -> Word:
