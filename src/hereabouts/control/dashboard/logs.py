@@ -43,7 +43,7 @@ def logs(request: HttpRequest, website: Website) -> HttpResponse:
         away = ""
     except SupervisorAway as error:
         piece, away = {"text": "", "next": 0}, str(error)
-    lines = piece["text"].splitlines()
+    lines = piece["text"].removesuffix("\n").split("\n") if piece["text"] else []
     found = [line for line in lines if sought.lower() in line.lower()]
     context = {
         "kinds": [(name, title, name == kind) for name, title, _ in KINDS],
