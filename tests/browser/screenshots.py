@@ -12,11 +12,11 @@ import random
 import time
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from hereabouts.core import metrics
 from hereabouts.core.metrics import COARSE, FINE, Ring, Sample
-from tests.browser.conftest import CHROMIUM, DESKTOP, PASSWORD, PHONE, visitor
+from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, chromium, visitor
 from tests.integration.sites import PLAIN
 from tests.platform import Account, Platform, platform
 
@@ -39,10 +39,8 @@ OPERATORS = {
 def main() -> None:
     """Make them all anew."""
     TARGET.mkdir(exist_ok=True)
-    with platform() as made, sync_playwright() as playwright:
+    with platform() as made, chromium(made) as browser:
         _furnish(made)
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
         for scheme in ("light", "dark"):
             for size, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
                 with visitor(browser, made, color_scheme=scheme, viewport=viewport) as window:
@@ -55,7 +53,6 @@ def main() -> None:
                             window.open(path)
                             window.page.wait_for_load_state("load")
                             _shoot(window.page, f"{page}-{size}-{scheme}")
-        browser.close()
 
 
 def _shoot(page: Page, name: str) -> None:

@@ -213,9 +213,7 @@ def _by_share(samples: Sequence[Sample]) -> list[Series]:
 def _levels(highest: float, unit: Unit) -> tuple[float, tuple[Tick, ...]]:
     """The number at the top of the chart, and the grid's lines from 0 up to it."""
     divisor, word = unit.scale(highest)
-    wanted = highest / divisor / _MOST_LINES
-    if wanted <= 0:
-        wanted = 1 / _MOST_LINES
+    wanted = highest / divisor / _MOST_LINES or 1.0
     base = 10.0 ** math.floor(math.log10(wanted))
     step = next(nice * base for nice in _NICE if nice * base >= wanted * 0.999999)
     count = max(1, math.ceil(highest / divisor / step - 1e-6)) if highest else 1
