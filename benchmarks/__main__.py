@@ -10,6 +10,7 @@ import traceback
 
 from benchmarks import (
     creation,
+    dashboard,
     echoes,
     hundred,
     idle,
@@ -42,10 +43,11 @@ GROUPS = {
     "killed": killed.run,
     "issuing": issuing.run,
     "renewals": renewals.run,
+    "dashboard": dashboard.run,
     "thousand": thousand.run,
 }
 # What a quick run leaves out unless it is named.
-LONG = ("reloads100", "echoes", "killed", "issuing", "renewals", "thousand")
+LONG = ("reloads100", "echoes", "killed", "issuing", "renewals", "dashboard", "thousand")
 
 
 def main() -> int:

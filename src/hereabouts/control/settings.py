@@ -97,7 +97,7 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-AUTHENTICATION_BACKENDS = ["hereabouts.control.dashboard.sign_in.Passwords"]
+AUTHENTICATION_BACKENDS = ["hereabouts.control.dashboard.sign_in.Accounts"]
 SESSION_ENGINE = "hereabouts.control.dashboard.sessions"
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True

@@ -25,6 +25,7 @@ from hereabouts.daemons import checks, first_run, ground, ingress, processes, vi
 from hereabouts.daemons.children import Child, Recipe, replace
 from hereabouts.daemons.environ import environment
 from hereabouts.daemons.processes import Process
+from hereabouts.daemons.record import recorded, running, state_file
 from hereabouts.errors import HereaboutsError, MachineError, PlatformNotRunning
 
 READY_SECONDS = 60.0
@@ -127,29 +128,6 @@ def _release_network(config: Config) -> None:
     places = [place for place in (config.instances, config.run_dir / "consoles") if place.is_dir()]
     if not any(any(place.iterdir()) for place in places):
         network.release(config)
-
-
-def state_file(config: Config) -> Path:
-    """Where `up` keeps which processes it runs."""
-    return config.run_dir / "up.json"
-
-
-def recorded(config: Config) -> dict[str, Process]:
-    """The platform's processes by name, as the last `up` recorded them, running still or not."""
-    try:
-        content = json.loads(state_file(config).read_text(encoding="utf-8"))
-        if content["boot"] != processes.boot():
-            return {}
-        return {name: Process(*where) for name, where in content["processes"].items()}
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (ValueError, KeyError, TypeError):
-        return {}
-
-
-def running(config: Config) -> dict[str, Process]:
-    """The platform's processes that run now, by name."""
-    return {name: process for name, process in recorded(config).items() if processes.is_running(process)}
 
 
 def _family(old: Mapping[str, Process]) -> Iterator[int]:

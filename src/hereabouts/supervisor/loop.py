@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -45,8 +45,12 @@ log = logging.getLogger("hereabouts.supervisor")
 class Supervisor:
     """Keeps every website as the database wants it. The tick is the guarantee, a poke saves waiting."""
 
-    def __init__(self, config: Config, store: Store, certificates: Certificates) -> None:
+    def __init__(
+        self, config: Config, store: Store, certificates: Certificates, health: Callable[[], Mapping[str, object]]
+    ) -> None:
+        """``health`` tells how the platform is, to whoever asks."""
         self.config = config
+        self._health = health
         self._certificates = certificates
         self._store = store
         self._database = ThreadPoolExecutor(  # as control: what SQLite makes beside its file must never be root's
@@ -86,7 +90,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, lambda: stop(sites_too=False))
         homes.make_rootfs(self.config)
         await self._take_over()
-        questions = Questions(self.config, self._certificates, self._keepers, self._find, self._poke)
+        questions = Questions(self.config, self._certificates, self._keepers, self._find, self._poke, self._health)
         server = await questions.listen()
         beside = [asyncio.create_task(self._rotate()), asyncio.create_task(self._metrics.run())]
         while not self._stop.is_set():

@@ -21,9 +21,12 @@ def test_every_endpoint_is_there_once(schema: dict) -> None:
         websites: ["get", "post"],
         websites + "{domain}/": ["delete", "get", "patch"],
         websites + "{domain}/reload/": ["post"],
+        websites + "{domain}/steps/": ["get"],
+        websites + "{domain}/logs/{kind}/": ["get"],
         websites + "{domain}/metrics/": ["get"],
         websites + "{domain}/domains/": ["get", "post"],
         websites + "{domain}/domains/{name}/": ["delete", "get", "patch"],
+        websites + "{domain}/domains/{name}/dns/": ["get", "post"],
         "/api/v1/user/{username}/domains/{domain}/ssl/": ["delete", "get", "post"],
     }
 
@@ -42,6 +45,10 @@ def test_every_answer_is_described(schema: dict) -> None:
         "get_domain": {"200", "401", "403", "404", "429"},
         "change_domain": {"200", "400", "401", "403", "404", "413", "415", "429"},
         "remove_domain": {"204", "400", "401", "403", "404", "429"},
+        "get_steps": {"200", "401", "403", "404", "429", "503"},
+        "get_log": {"200", "400", "401", "403", "404", "429", "503"},
+        "get_dns": {"200", "401", "403", "404", "429"},
+        "check_dns": {"200", "401", "403", "404", "429"},
         "get_certificate": {"200", "401", "403", "404", "429"},
         "set_certificate": {"200", "400", "401", "403", "404", "413", "415", "429", "503"},
         "delete_certificate": {"204", "401", "403", "404", "429"},

@@ -147,6 +147,20 @@ BODY_REFUSALS = {
     415: _detail("Neither JSON nor a form.", 'Unsupported media type "text/plain" in request.'),
 }
 MISSING = {404: _detail("No such website of this user.", "Not found.")}
+QUERY = {
+    400: OpenApiResponse(
+        OpenApiTypes.OBJECT,
+        "What is wrong in the query: sentences by name.",
+        [OpenApiExample("Limit", value={"limit": ["Ensure this value is greater than or equal to 1024."]})],
+    ),
+}
+AWAY = {
+    503: _detail(
+        "A part of the platform is being started. The header `Retry-After` says in how many seconds to try again.",
+        "The supervisor is not answering, so what is in the log can't be told now. Websites keep running; try again in "
+        "a moment.",
+    ),
+}
 MISSING_DOMAIN = {404: _detail("No such domain of this user's websites.", "Not found.")}
 MISSING_CERTIFICATE = {
     404: _detail(

@@ -11,8 +11,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 
+from hereabouts.control import audit
 from hereabouts.control.dashboard import sessions
-from hereabouts.control.models import Account
+from hereabouts.control.models import Account, Way
 
 _View = Callable[..., HttpResponseBase]
 
@@ -30,6 +31,7 @@ def signed_in(view: _View) -> _View:
         if not request.user.is_authenticated:
             return to_sign_in(request)
         sessions.seen(request)
+        audit.act_as(account(request).username, Way.DASHBOARD, sessions.address(request))
         return view(request, *args, **kwargs)
 
     return guarded
