@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from statistics import median, quantiles
 from time import perf_counter, sleep
 
-from tests.platform import wait_for
+from tests.platform import free_port, wait_for
 
 from benchmarks.crowd import Crowd, Seen, Span, crowd
+from benchmarks.machine import running
 from benchmarks.report import Row
 from benchmarks.stage import Stage
 
@@ -29,7 +31,8 @@ def run(stage: Stage) -> list[Row]:
         reloading, peace, times = _blocks(stage, domain, visitors, wanted, requests)
         seen = visitors.stop()
     during, without = seen.waits(reloading, touching=True), seen.waits(peace, touching=False)
-    return [_failures(seen, during, times, wanted, requests), _stalls(reloading, during, without, len(times))]
+    fresh = [_fresh(stage) for _ in range(3 if stage.quick else 15)]
+    return [_failures(seen, during, times, wanted, requests), _stalls(reloading, during, without, fresh, len(times))]
 
 
 def _blocks(
@@ -87,13 +90,34 @@ def _failures(seen: Seen, during: list[float], times: list[float], wanted: int, 
     )
 
 
-def _stalls(reloading: list[Span], during: list[float], without: list[float], count: int) -> Row:
+def _fresh(stage: Stage) -> float:
+    """The longest that such clients wait in the first second of a bare process that has just been started."""
+    port = free_port()
+    environ = {"HOME": str(stage.account.home), "PATH": "/usr/bin:/bin"}
+    with running(
+        stage.bare("--port", str(port), "hello:app"),
+        log=stage.scratch / "fresh.log", uid=stage.uid, cwd=stage.account.home, environ=environ,
+    ):  # fmt: skip
+        wait_for(lambda: _listens(port), 30, "a bare server")
+        with crowd(port, "bare", clients=CLIENTS) as visitors:
+            sleep(1)
+            seen = visitors.stop()
+    return max(seen.waits([Span(seen.sent[0], seen.sent[0] + 1)], touching=True))
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _stalls(reloading: list[Span], during: list[float], without: list[float], fresh: list[float], count: int) -> Row:
     ratio = max(during) / max(without)
     return Row(
         f"The longest stall of any client in {count} reloads, against its longest in as long without, in turns of "
         f"{median(span.end - span.start for span in reloading):.0f} s",
         _described(during),
-        _described(without),
+        f"{_described(without)}. A bare process's own first second: {median(fresh) * 1000:.0f} ms (median of "
+        f"{len(fresh)} starts, longest {max(fresh) * 1000:.0f} ms)",
         f"{ratio:.2f} ×",
         f"≤ {_LIMIT_TIMES:g} ×",
         ratio <= _LIMIT_TIMES,

@@ -117,5 +117,9 @@ class SandboxError(HereaboutsError):
     """The sandbox could not be {doing}: {problem}"""
 
 
+class SupervisorAway(HereaboutsError):
+    """The supervisor is not answering, so {what} can't be told now. Websites keep running; try again in a moment."""
+
+
 class PlatformNotRunning(HereaboutsError):
     """The platform is not running here ({path} does not answer). Start it with `make up`."""

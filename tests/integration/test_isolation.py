@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
@@ -192,6 +193,7 @@ def test_the_platforms_sockets_are_out_of_reach(running: Platform, mine: Probe, 
         config.control_socket,
         config.supervisor_socket,
         config.hold_socket,
+        config.metrics_socket,
         published,
         config.live / published.name,
         next(config.sockets.glob(f"{theirs.website['id']}-*")) / "app.sock",
@@ -227,6 +229,18 @@ def test_another_architectures_system_calls_end_the_process(mine: Probe) -> None
     )
     run = f"import subprocess, sys\nfound = subprocess.run([sys.executable, '-c', {code!r}]).returncode"
     assert mine.ask(run) == -signal.SIGSYS
+
+
+def test_there_is_no_ipv6_beyond_the_sandbox(running: Platform, mine: Probe) -> None:
+    devices = mine.ask("found = [line.split()[5] for line in open('/proc/net/if_inet6')]")
+    assert set(devices) <= {"lo"}
+    ours = {
+        name: [each.family for each in addresses]
+        for name, addresses in psutil.net_if_addrs().items()
+        if name.startswith(f"hb{running.config.tag}-")
+    }
+    assert ours
+    assert not [name for name, families in ours.items() if socket.AF_INET6 in families]
 
 
 def test_no_powers(mine: Probe) -> None:

@@ -208,7 +208,7 @@ def refusal(error: messages.Error, retry_after: float | None = None) -> OrderFai
     problem = f"The certificate authority says: {details} ({kind})"
     if error.code == "rateLimited":
         return OrderFailed(Fault.LIMIT, problem, time.time() + (_LIMIT_PAUSE if retry_after is None else retry_after))
-    return OrderFailed(Fault.AUTHORITY, problem)
+    return OrderFailed(Fault.UNREACHABLE if error.code == "serverInternal" else Fault.AUTHORITY, problem)
 
 
 def _reason(error: BaseException) -> str:

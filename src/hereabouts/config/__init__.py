@@ -120,6 +120,11 @@ class Config:
         return self.data_dir / "logs"
 
     @property
+    def metrics(self) -> Path:
+        """What was counted of websites: a file for each, named by its id."""
+        return self.data_dir / "metrics"
+
+    @property
     def certificates(self) -> Path:
         return self.data_dir / "certificates"
 
@@ -190,6 +195,11 @@ class Config:
     @property
     def hold_socket(self) -> Path:
         return self.run_dir / "ingress" / "hold.sock"
+
+    @property
+    def metrics_socket(self) -> Path:
+        """Where nginx tells what it counted of websites; its directory is closed to all but root and nginx."""
+        return self.run_dir / "ingress" / "metrics.sock"
 
     @property
     def tag(self) -> str:

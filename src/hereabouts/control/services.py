@@ -182,6 +182,14 @@ def websites(account: Account | None = None) -> QuerySet[Website]:
     return found if account is None else found.filter(account=account)
 
 
+def websites_by_name(account: Account, part: str = "") -> QuerySet[Website]:
+    """The account's websites by their main names; only those of which a name holds ``part``."""
+    found = websites(account).filter(domains__is_main=True).order_by("domains__name")
+    if part:
+        found = found.filter(pk__in=Domain.objects.filter(name__icontains=part).values("website"))
+    return found
+
+
 def find_website(account: Account | None, domain: str) -> Website:
     """The account's website with this (parsed or raw) domain. Raises NoSuchWebsite."""
     try:

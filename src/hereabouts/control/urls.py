@@ -3,12 +3,14 @@
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularSwaggerView
 
+from hereabouts.control import prometheus
 from hereabouts.control.api import schema
 
 urlpatterns = [
     path("api/v1/", include("hereabouts.control.api.urls")),
     re_path(r"^api/schema/?$", schema.serve, name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema")),
+    re_path(r"^metrics/?$", prometheus.serve, name="prometheus"),
     path("", include("hereabouts.control.dashboard.urls")),
 ]
 handler404 = "hereabouts.control.dashboard.pages.not_found"

@@ -196,6 +196,7 @@ def _make(config: Config, address: IPv4Address, cable: str) -> int:
         _ip(
             f"link add eth0 type veth peer name {cable} netns /proc/{os.getpid()}/fd/{machine}",
             "link set lo up",
+            "link set eth0 addrgenmode none",  # no IPv6, for which there are no rules
             f"address add {address}/32 dev eth0",
             "link set eth0 up",
             f"route add {gateway(config)}/32 dev eth0 scope link",
@@ -228,6 +229,7 @@ def unix_socket(pid: int) -> socket.socket:
 def _connect(config: Config, address: IPv4Address, cable: str) -> None:
     """Take up this machine's end of the cable."""
     _ip(
+        f"link set {cable} addrgenmode none",
         f"link set {cable} up",
         f"route replace {address}/32 dev {cable} scope link src {gateway(config)}",
     )

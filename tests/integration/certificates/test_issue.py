@@ -12,6 +12,7 @@ from tests.certified import Stage
 from tests.pebble import Request
 from tests.platform import wait_for
 
+SERVER_INTERNAL = "urn:ietf:params:acme:error:serverInternal"
 RATE_LIMITED = "urn:ietf:params:acme:error:rateLimited"
 
 
@@ -130,6 +131,23 @@ def test_an_uploaded_certificate_is_left_alone(stage: Stage) -> None:
     assert (answer["status"], answer["kind"]) == ("failed", "platform")
     assert "was uploaded" in answer["problem"]
     assert stage.orders() == before
+
+
+def test_an_authority_in_trouble_is_told_apart_from_one_that_refuses(stage: Stage) -> None:
+    name = stage.fresh()
+
+    def broken(request: Request) -> tuple[int, dict[str, str], object] | None:
+        if request.path != "/order-plz" or request.answered:
+            return None
+        return 500, {}, {"type": SERVER_INTERNAL, "detail": "the signer is away", "status": 500}
+
+    stage.door.rule = broken
+    stage.want(name)
+
+    answer = stage.issue(name)
+
+    assert (answer["status"], answer["kind"]) == ("failed", "unreachable")
+    assert answer["problem"] == "The certificate authority says: the signer is away (serverInternal)"
 
 
 @pytest.mark.parametrize("as_date", [False, True])

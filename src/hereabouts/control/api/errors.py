@@ -25,6 +25,7 @@ from hereabouts.errors import (
     NoSuchDomain,
     NoSuchWebsite,
     OrderFailed,
+    SupervisorAway,
     WebsiteDisabled,
 )
 
@@ -60,6 +61,10 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
             return Response({"detail": detail}, error.status_code, headers={"Retry-After": str(seconds)})
         case WebsiteDisabled() | MainDomain():
             return Response({"detail": str(error)}, status.HTTP_400_BAD_REQUEST)
+        case SupervisorAway():
+            answered = Response({"detail": str(error)}, 503, headers={"Retry-After": "2"})
+            answered._has_been_logged = True  # type: ignore[attr-defined]  # up says so, once
+            return answered
         case OperationalError():
             _log.error("The database does not do its work: %s", error)
             return Response({"detail": DATABASE.format(error)}, 503, headers={"Retry-After": "5"})
