@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from hereabouts.control import asking, audit, certificate_list
+from hereabouts.control import asking, audit, certificate_list, metrics
 from hereabouts.control.dashboard import access, shell
 from hereabouts.control.models import Account, Action, AuditEntry, Domain
 from hereabouts.core.webapp import Status
@@ -29,9 +29,10 @@ _PAGES = (
     ("Certificates", "operator_certificates"),
     ("Audit log", "operator_audit"),
 )
+_ORDERS = (("", "name"), ("state", "state"), ("memory_bytes", "memory"), ("requests", "requests"))
 _ON_A_PAGE = 100
-_MEMORY_SECONDS = 10
-"""How long the memory of all websites is good for: it takes a while to look at thousands."""
+_FIGURES_SECONDS = 10
+"""How long the memory and requests of all websites are good for: it takes a while to look at thousands."""
 
 
 def tabs(request: HttpRequest) -> list[shell.Place]:
@@ -77,6 +78,12 @@ def _websites() -> list[dict[str, Any]]:
     return [{**row, "state": _state(enabled=row["enabled"], seen=row["seen"])} for row in rows]
 
 
+def _requests(rows: Iterable[Mapping[str, Any]]) -> dict[int, int]:
+    """The requests of the last hour."""
+    found = metrics.requests_lately(row["website_id"] for row in rows)
+    return {number: sum(counts) for number, counts in found.items()}
+
+
 def _state(*, enabled: bool, seen: str | None) -> str:
     if not enabled:
         return Status.DISABLED.value
@@ -87,23 +94,25 @@ def _state(*, enabled: bool, seen: str | None) -> str:
 @access.operator_only
 @require_safe
 def website_list(request: HttpRequest) -> HttpResponseBase:
-    """All websites: those of a state, of an account or with a part of a name; by name, state or memory."""
-    rows, memory = _websites(), cache.get_or_set("memory-of-websites", asking.memory, _MEMORY_SECONDS) or {}
+    """All websites: those of a state, of an account or with a part of a name; by name, state, memory or requests."""
+    rows = _websites()
+    memory = cache.get_or_set("memory-of-websites", asking.memory, _FIGURES_SECONDS) or {}
+    requests = cache.get_or_set("requests-of-websites", lambda: _requests(rows), _FIGURES_SECONDS) or {}
     states = Counter(row["state"] for row in rows)
     state, text, order = (request.GET.get(name, "") for name in ("state", "q", "order"))
     for row in rows:
-        row["memory_bytes"] = memory.get(row["website_id"], 0)
+        row["memory_bytes"], row["requests"] = memory.get(row["website_id"], 0), requests.get(row["website_id"], 0)
     if state:
         rows = [row for row in rows if row["state"] == state]
     if words := text.strip().lower():
         rows = [row for row in rows if words in row["name"] or words == row["account"]]
-    if order == "memory":
-        rows.sort(key=lambda row: -row["memory_bytes"])
+    if order in ("memory_bytes", "requests"):
+        rows.sort(key=lambda row: -row[order])
     elif order == "state":
         rows.sort(key=lambda row: list(Status).index(Status(row["state"])))
     context = {
         "tabs": tabs(request), "page": paged(request, rows), "state": state, "q": text,
-        "order": order, "orders": (("", "name"), ("state", "state"), ("memory", "memory")),
+        "order": order, "orders": _ORDERS,
         "all_states": [(each.value, states[each.value]) for each in Status if states[each.value]],
         "query": query(request),
     }  # fmt: skip
