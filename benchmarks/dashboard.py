@@ -169,7 +169,7 @@ def _browser(made: Platform) -> Iterator[Page]:
         page.get_by_label("Name").fill(_NAME)
         page.get_by_label("Password").fill(_PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/websites/**")
+        page.wait_for_url("**/websites**")
         yield page
         chromium.close()
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Visitor, visitor
 from tests.integration.sites import PLAIN, newer, site
-from tests.platform import Account, Platform
+from tests.platform import Account, Platform, wait_for
 
 COMMAND = "/usr/bin/python3 shown.py $DOMAIN_SOCKET"
 DOMAIN = "shown-alice.localhost"
@@ -54,9 +54,9 @@ def test_a_new_website_from_its_framework_to_its_first_visitor(window: Visitor, 
         expect(page.locator("#progress")).to_contain_text("The latest start took")
         alice.write("shown.py", newer(PLAIN))
         page.get_by_role("button", name="Reload").click()
+        wait_for(lambda: alice.platform.visit(domain).json()["version"] == "the newer one")
         expect(page.locator("#progress")).to_contain_text("The latest start took")
         expect(page.locator("#progress[hx-get]")).to_have_count(0)
-        assert alice.platform.visit(domain).json()["version"] == "the newer one"
         page.get_by_role("link", name="Danger zone").click()
         button = page.get_by_role("button", name=f"Delete {domain}")
         expect(button).to_be_disabled()

@@ -76,7 +76,7 @@ def test_only_its_owner_reads_them_by_api(alice: Account, bob: Account, website:
 
 
 def test_there_are_three_logs(bob: Account, website: dict[str, Any]) -> None:
-    for kind in ("other", "..", "error.log"):
+    for kind in ("other", "errors", "error.log"):
         assert bob.call("GET", f"{DOMAIN}/logs/{kind}/").status_code == 404
 
 

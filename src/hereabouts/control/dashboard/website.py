@@ -80,6 +80,7 @@ def _progress(website: Website, generation: int) -> dict[str, Any]:
         "took": f"{sum(step['seconds'] for step in known):.1f}",
         "over": over,
         "done": done,
+        "from_processes": bool(seen and seen.detail),
         "stays": bool(serving) and over and not done,
         "again": _QUICK if not over else _CALM if unsettled else "",
     }
@@ -130,12 +131,12 @@ def _answer(request: HttpRequest, website: Website, generation: int, said: str) 
 def command(request: HttpRequest, website: Website) -> HttpResponse:
     """The command and how a new process takes over; ``preview`` tells what would change, without changing it."""
     if request.method != "POST":
-        return one.page(request, website, "dashboard/command.html", {"given": _stored(website)})
+        return one.page(request, website, "dashboard/command.html", {"given": _shown(website)})
     form = request.POST.copy()
     form["stop_first"] = "true" if "stop_first" in request.POST else "false"
     body = WebappChange(data=form, partial=True)
     before = _stored(website)
-    given = {**before, **request.POST.dict(), "stop_first": "stop_first" in request.POST}
+    given = {**_shown(website), **request.POST.dict(), "stop_first": "stop_first" in request.POST}
     try:
         if not body.is_valid():
             problems = {name: " ".join(map(str, said)) for name, said in body.errors.items()}
@@ -170,6 +171,11 @@ _LABELS = {
 
 def _stored(website: Website) -> dict[str, Any]:
     return {name: getattr(website, name) for name in _LABELS}
+
+
+def _shown(website: Website) -> dict[str, Any]:
+    """The same as the form shows it."""
+    return {**_stored(website), "health_seconds": f"{website.health_seconds:g}"}
 
 
 def _changes(before: dict[str, Any], wanted: dict[str, Any]) -> list[dict[str, Any]]:

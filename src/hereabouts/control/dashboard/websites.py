@@ -41,7 +41,7 @@ class Line:
     others: int
     state: State
     certificate: Word
-    requests: int
+    requests: str
     lately: charts.Sparkline | None
 
 
@@ -72,9 +72,9 @@ def _line(website: Website, now: float, lately: list[int]) -> Line:
     main = names[0]
     address = settings.CONFIG.site_url(main.name)
     label = f"{sum(lately):,} requests in the last hour"
-    spark = charts.sparkline(lately, label) if lately else None
+    spark = charts.sparkline(lately[:-1], label) if lately else None  # the last five minutes are not over
     others = len(names) - 1
-    return Line(website, main.name, address, others, state(website), certificate(main, now), sum(lately), spark)
+    return Line(website, main.name, address, others, state(website), certificate(main, now), f"{sum(lately):,}", spark)
 
 
 def certificate(domain: Domain, now: float) -> Word:
