@@ -37,7 +37,7 @@ SITE = PLAIN.replace(
     "        one = pathlib",
 )
 """The plain site, which answers with a status, slowly, after a file is there, or after some work."""
-INTERVAL_SECONDS = 25.0
+INTERVAL_SECONDS = 45.0
 """Within which what was counted has been written down."""
 
 

@@ -88,9 +88,9 @@ class Certificates:
         _keep_only(self._path("x").parent, {*known, *map(file_name, self._wildcard_names)})
         _keep_only(local.certificate_file(self._config, "x").parent, set(map(file_name, {*names, self._config.host})))
 
-    def listed(self, now: float) -> list[Listed]:
-        """The operator's own, and those of the local authority, at the time ``now``."""
-        return listing.of_files(self._config, now)
+    def listed(self) -> list[Listed]:
+        """The operator's own, and those of the local authority, as the operator sees them in a list."""
+        return listing.of_files(self._config, time.time())
 
     def look(self, names: Collection[str]) -> None:
         """Take the operator's wildcard certificate over where it is new or has changed.

@@ -52,8 +52,8 @@ class Certificates(names.Certificates, Protocol):
     def take_over(self, names: Collection[str], certified: Collection[str]) -> None:
         """Install what was offered for ``certified`` names meanwhile; remove what is of no name of a website."""
 
-    def listed(self, now: float) -> list[Listed]:
-        """The operator's own, and those of the local authority, at the time ``now``."""
+    def listed(self) -> list[Listed]:
+        """The operator's own, and those of the local authority."""
 
     def look(self, names: Collection[str]) -> None:
         """See to those of all names that websites have, and to what the operator gave."""
@@ -150,7 +150,7 @@ class Questions:
             case ["health"]:
                 return json.dumps(await asyncio.to_thread(self._health))
             case ["certificates"]:
-                listed = await asyncio.to_thread(self._certificates.listed, time.time())
+                listed = await asyncio.to_thread(self._certificates.listed)
                 return json.dumps({"certificates": [asdict(each) for each in listed]})
             case ["status"]:
                 return json.dumps({"sandboxes": await asyncio.to_thread(self._sandboxes)})

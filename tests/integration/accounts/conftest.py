@@ -63,13 +63,16 @@ class Browser:
         return self.request("GET", path, **kwargs)
 
     def post(self, path: str, **fields: str) -> httpx.Response:
-        """Send a form of the page at this path."""
-        self.get(path)
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.page)
-        if token is None:  # the page has no form for this browser, or is not there: it has one to sign in or out with
-            self.get("/sign-in/")
-            token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.page)
-        return self.request("POST", path, data={"csrfmiddlewaretoken": token[1] if token else "none", **fields})
+        """Send a form to this path, with the token of its page, or of another one where that has none."""
+        return self.request("POST", path, data={"csrfmiddlewaretoken": self.token(path), **fields})
+
+    def token(self, path: str = "/account/password/") -> str:
+        """What a form of this browser is known by."""
+        for page in (path, "/account/password/", "/sign-in/"):
+            self.get(page)
+            if found := re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.page):
+                return found[1]
+        raise AssertionError(self.page)
 
     def sign_in(self, name: str, password: str = PASSWORD, to: str = "/account/token/") -> httpx.Response:
         """Sign in, and go on to a page."""

@@ -219,11 +219,11 @@ def test_the_audit_log_is_paged_and_bounded(home: House, olivia: Browser) -> Non
             [(each, old if each == last + 1 else now) for each in range(last + 1, number)],
         )
     count = number - last - 1
-    assert len(rows(olivia, actor="dave")) == 100
-    older = re.search(r'href="([^"]*before=\d+)" rel="next"', olivia.page)
-    assert older
-    olivia.get("/operator/audit/" + html.unescape(older[1]))
-    assert olivia.page.count("x.test") == count - 100
+    seen = [len(rows(olivia, actor="dave"))]
+    while older := re.search(r'href="([^"]*before=\d+)" rel="next"', olivia.page):
+        olivia.get("/operator/audit/" + html.unescape(older[1]))
+        seen.append(olivia.page.count("<strong>x.test</strong>"))
+    assert (set(seen[:-1]), sum(seen)) == ({100}, count)
     olivia.post("/sign-out/")  # the entry whose number is a round one
     with home.database() as database:
         left = database.execute("SELECT count(*) FROM control_auditentry WHERE actor = 'dave'").fetchone()[0]
