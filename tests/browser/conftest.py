@@ -39,9 +39,9 @@ def chromium(platform: Platform) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(running: Platform) -> Iterator[Browser]:
-    """One for all tests."""
+    """One for all tests of a file: while it is there this process has an event loop, and Django's models refuse work."""
     with chromium(running) as made:
         yield made
 
