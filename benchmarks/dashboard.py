@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Iterator
@@ -148,7 +149,7 @@ def _live(made: Platform, account: Account, lines: int) -> Row:
             file.flush()
             page.wait_for_function("text => window.seen[text]", arg=text)
             waits.append(page.evaluate("text => window.seen[text]", text) - began)
-            time.sleep(0.037)  # so that lines meet every moment of the supervisor's own rhythm
+            time.sleep(random.uniform(0, 0.2))  # so that lines meet every moment of the supervisor's own rhythm
     worst = quantiles(waits, n=20)[-1]
     return Row(
         f"Live log: from a line's write to the screen of Chromium, p95 of {lines}",

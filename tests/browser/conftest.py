@@ -41,7 +41,7 @@ def chromium(platform: Platform) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def browser(running: Platform) -> Iterator[Browser]:
-    """One for a file of tests: while it is there this process has an event loop, in which Django's models refuse work."""
+    """One for a file of tests: while it is there this thread has an event loop, where Django's models refuse work."""
     with chromium(running) as made:
         yield made
 
