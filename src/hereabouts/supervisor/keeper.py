@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from hereabouts.config import Config
 from hereabouts.core import lifecycle
 from hereabouts.core.lifecycle import (
     Action,
@@ -17,7 +15,6 @@ from hereabouts.core.lifecycle import (
     GiveUp,
     Instance,
     Lead,
-    Limits,
     Move,
     Phase,
     Publish,
@@ -27,14 +24,13 @@ from hereabouts.core.lifecycle import (
 )
 from hereabouts.core.webapp import Observation, Website, socket_path
 from hereabouts.errors import HereaboutsError, SandboxError
-from hereabouts.sandbox.network import Spare
 from hereabouts.supervisor import evidence, logs, steps
 from hereabouts.supervisor.diagnosis import explain_stall
-from hereabouts.supervisor.kernel import KernelLog
-from hereabouts.supervisor.names import Certificates, Names
+from hereabouts.supervisor.means import Means, limits
+from hereabouts.supervisor.names import Names
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
-from hereabouts.supervisor.starts import URGENT, Place, StartQueue
+from hereabouts.supervisor.starts import URGENT, Place
 from hereabouts.supervisor.turns import Turns
 from hereabouts.supervisor.watch import Accepted, Checking, Elsewhere, Event, Exited, Idle, Unhealthy, Watch
 
@@ -42,23 +38,6 @@ _SOON_SECONDS = 2.0
 """Visitors are held for a next try that comes within this time; otherwise they are told."""
 _DEAF_SECONDS = 1.0
 """A server that takes no connections for so long after it did, while its process goes on, is replaced."""
-
-
-@dataclass(frozen=True)
-class Means:
-    """What every keeper shares."""
-
-    config: Config
-    secret: bytes
-    seccomp: dict[str, Any] | None
-    networks: Spare
-    starts: StartQueue
-    kernel: KernelLog
-    record: Callable[[int, Observation], Awaitable[bool]]
-    """Writes an observation down; False when that could not be done now."""
-    owner: Callable[[str], int | None]
-    """The id of the website that has a name now."""
-    certificates: Certificates
 
 
 class Keeper:
@@ -408,14 +387,3 @@ class Keeper:
             reason = evidence.of_end(self._config, self._means.kernel, sandbox, ended, served=served > 0)
             self._fail(sandbox.record.generation, reason, served)
         self.seen = lifecycle.moved(self.seen, sandbox.name, Phase.ENDED, time.monotonic())
-
-
-def limits(config: Config) -> Limits:
-    """The plan's times, from the settings."""
-    return Limits(
-        start=config.start_seconds,
-        drain=config.drain_seconds,
-        stop=config.stop_seconds,
-        crash_limit=config.crash_limit,
-        crash_pause=config.crash_pause_seconds,
-    )

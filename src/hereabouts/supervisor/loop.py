@@ -23,8 +23,9 @@ from hereabouts.core.webapp import Observation, Website
 from hereabouts.sandbox import console, homes, network, runtime
 from hereabouts.supervisor import logs, metrics, names, routes
 from hereabouts.supervisor.diagnosis import without_loop
-from hereabouts.supervisor.keeper import Keeper, Means
+from hereabouts.supervisor.keeper import Keeper
 from hereabouts.supervisor.kernel import KernelLog
+from hereabouts.supervisor.means import Means
 from hereabouts.supervisor.questions import Certificates, Questions
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import Stalls

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 from rest_framework.fields import empty
 from rest_framework.utils.html import is_html_input
@@ -16,7 +15,6 @@ from hereabouts.control.models import Certificate, Domain, Website
 from hereabouts.control.states import state
 from hereabouts.core.certificate import Kind
 from hereabouts.core.domains import cname, is_custom
-from hereabouts.core.metrics import CLASSES, Sample, quantile
 from hereabouts.core.webapp import MAX_HSTS_SECONDS, Status, log_name
 
 
@@ -226,31 +224,6 @@ class WebsiteOutput(serializers.Serializer[Any]):
     state = StateOutput()
 
 
-RatesOutput = inline_serializer("Rates", {name: serializers.FloatField() for name in CLASSES})
-
-
-class LatencyOutput(serializers.Serializer[Any]):
-    """Within how many seconds 50, 95, 99 of a hundred requests were answered; null where there were none."""
-
-    p50 = serializers.FloatField(allow_null=True)
-    p95 = serializers.FloatField(allow_null=True)
-    p99 = serializers.FloatField(allow_null=True)
-
-
-class PointOutput(serializers.Serializer[Any]):
-    """What was counted of a website from `at` on."""
-
-    at = serializers.DateTimeField()
-    seconds = serializers.IntegerField(help_text="For how long it was counted.")
-    requests = RatesOutput
-    latency = LatencyOutput()
-    bytes = serializers.IntegerField(help_text="Sent to visitors, headers and all.")
-    connections = serializers.IntegerField(help_text="Requests that were being served at a time, at the most.")
-    cpu = serializers.FloatField(help_text="Processor time as a share of one core.")
-    memory_bytes = serializers.IntegerField(help_text="Of its processes, at the most; 0 where none ran.")
-    restarts = serializers.IntegerField(help_text="How often a process was started again that had ended by itself.")
-
-
 class PieceInput(serializers.Serializer[Any]):
     """Which part of a log, in bytes."""
 
@@ -354,7 +327,7 @@ def domain_object(website: Website, domain: Domain) -> dict[str, Any]:
 
 def _state_object(website: Website, *, attended: bool) -> dict[str, Any]:
     found = state(website, attended=attended)
-    return {"status": found.status.value, "since": _moment(found.since), "detail": found.detail}
+    return {"status": found.status.value, "since": moment(found.since), "detail": found.detail}
 
 
 def piece_object(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -364,7 +337,7 @@ def piece_object(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def steps_object(found: Mapping[str, Any]) -> dict[str, Any]:
     """The steps of a start, from what the supervisor said."""
-    steps = [{**step, "at": _moment(step["at"]), "seconds": round(step["seconds"], 3)} for step in found["steps"]]
+    steps = [{**step, "at": moment(step["at"]), "seconds": round(step["seconds"], 3)} for step in found["steps"]]
     return {"steps": steps, "problem": found["problem"]}
 
 
@@ -375,41 +348,24 @@ def lookup_object(domain: Domain) -> dict[str, Any]:
     return {
         "domain_name": domain.name,
         "detail": domain.dns_detail if custom else None,
-        "checked_at": None if checked is None else _moment(checked),
-    }
-
-
-def point_object(sample: Sample) -> dict[str, Any]:
-    """A sample as the API tells of it."""
-    seconds = max(1, sample.seconds)
-    shares = {f"p{share}": quantile(sample.latency, share / 100) for share in (50, 95, 99)}
-    return {
-        "at": _moment(sample.at),
-        "seconds": sample.seconds,
-        "requests": {name: round(count / seconds, 4) for name, count in zip(CLASSES, sample.answers, strict=True)},
-        "latency": {name: None if found is None else round(found, 5) for name, found in shares.items()},
-        "bytes": sample.bytes_out,
-        "connections": sample.connections,
-        "cpu": round(sample.cpu_seconds / seconds, 5),
-        "memory_bytes": sample.memory_bytes,
-        "restarts": sample.restarts,
+        "checked_at": None if checked is None else moment(checked),
     }
 
 
 def certificate_object(row: Certificate) -> dict[str, Any]:
     """The certificate in use as the API tells of it; ``renewal`` is there for those that are renewed by themselves."""
-    renewal = {"next": _moment(row.renew_at or row.next_try_at), "problem": row.problem}
+    renewal = {"next": moment(row.renew_at or row.next_try_at), "problem": row.problem}
     if row.problem:
-        renewal["next"] = _moment(row.next_try_at)
+        renewal["next"] = moment(row.next_try_at)
     return {
         "cert_type": row.kind,
         "issuer_name": row.issuer,
         "subject_name": row.subject,
         "subject_alternate_names": row.names,
-        "not_after": _moment(row.not_after, "%Y%m%dT%H%M%SZ"),
+        "not_after": moment(row.not_after, "%Y%m%dT%H%M%SZ"),
         "renewal": renewal if row.kind == Kind.ACME.value else None,
     }
 
 
-def _moment(seconds: float, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
+def moment(seconds: float, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime(form)
