@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Iterator
@@ -11,18 +12,18 @@ from urllib.parse import urljoin
 
 import psutil
 import requests
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+from tests.browser.conftest import PASSWORD, chromium
 from tests.platform import Account, Platform
 
 from benchmarks.report import Row
 from benchmarks.stage import Stage, another
 from benchmarks.thousand import know
 
-_NAME, _PASSWORD = "pages", "correct horse battery staple"
+_NAME = "pages"
 _KNOWN = 1000
 _LIMIT_MS, _LIMIT_KB, _LIMIT_LIVE_MS, _LIMIT_MB = 80, 100, 300, 150
 _OPEN = 100
-_CHROMIUM = "/usr/bin/chromium"
 _DOMAIN = f"{_NAME}.localhost"
 _SITE = """\
 import socketserver, os
@@ -82,7 +83,7 @@ def _signed_in(made: Platform) -> requests.Session:
     session.headers["Referer"] = f"{made.api}/"
     found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', session.get(f"{made.api}/sign-in/").text)
     assert found
-    form = {"username": _NAME, "password": _PASSWORD, "csrfmiddlewaretoken": found[1]}
+    form = {"username": _NAME, "password": PASSWORD, "csrfmiddlewaretoken": found[1]}
     assert session.post(f"{made.api}/sign-in/", data=form, allow_redirects=False).status_code == 302
     return session
 
@@ -148,7 +149,7 @@ def _live(made: Platform, account: Account, lines: int) -> Row:
             file.flush()
             page.wait_for_function("text => window.seen[text]", arg=text)
             waits.append(page.evaluate("text => window.seen[text]", text) - began)
-            time.sleep(0.037)  # so that lines meet every moment of the supervisor's own rhythm
+            time.sleep(random.uniform(0, 0.2))  # so that lines meet every moment of the supervisor's own rhythm
     worst = quantiles(waits, n=20)[-1]
     return Row(
         f"Live log: from a line's write to the screen of Chromium, p95 of {lines}",
@@ -162,16 +163,14 @@ def _live(made: Platform, account: Account, lines: int) -> Row:
 
 @contextmanager
 def _browser(made: Platform) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
-        page = chromium.new_context(ignore_https_errors=True).new_page()
+    with chromium(made) as browser:
+        page = browser.new_context(ignore_https_errors=True).new_page()
         page.goto(f"{made.api}/sign-in/")
         page.get_by_label("Name").fill(_NAME)
-        page.get_by_label("Password").fill(_PASSWORD)
+        page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url("**/websites**")
         yield page
-        chromium.close()
 
 
 def _open_pages(made: Platform, session: requests.Session) -> Row:

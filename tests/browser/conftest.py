@@ -39,9 +39,9 @@ def chromium(platform: Platform) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(running: Platform) -> Iterator[Browser]:
-    """One for all tests."""
+    """One for a file of tests: while it is there this thread has an event loop, where Django's models refuse work."""
     with chromium(running) as made:
         yield made
 
