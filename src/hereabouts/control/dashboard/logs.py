@@ -27,7 +27,7 @@ _END_BYTES = 262_144
 _PIECE_BYTES = 262_144
 _BEAT_SECONDS = 15.0
 """A stream without news says so as often, which keeps it open and shows whether somebody is still there."""
-_LIFE_SECONDS = 600.0
+_LIFE_SECONDS = 60.0
 """A stream ends after this time; browsers come back at once, and it is looked again who they are."""
 
 
@@ -101,7 +101,7 @@ def stream(request: HttpRequest, website: Website, kind: str) -> HttpResponseBas
 
 async def _events(number: int, kind: str, offset: int) -> AsyncIterator[str]:
     ends = time.monotonic() + _LIFE_SECONDS
-    yield "retry: 1000\n\n"
+    yield "retry: 500\n\n"
     pieces = asking.follow(number, kind, offset)
     waiting: asyncio.Task[dict[str, Any]] | None = None
     try:

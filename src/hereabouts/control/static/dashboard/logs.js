@@ -71,9 +71,17 @@
   for (const line of log.children) judge(line);
   toEnd();
   const stream = new EventSource(log.dataset.stream);
-  stream.addEventListener("open", () => { if (pause.getAttribute("aria-pressed") !== "true") live.textContent = "Live"; });
+  let away;  // a stream ends now and then by itself: that is told only if it does not come back soon
+  stream.addEventListener("open", () => {
+    clearTimeout(away);
+    if (pause.getAttribute("aria-pressed") !== "true") live.textContent = "Live";
+  });
   stream.addEventListener("error", () => {
-    live.textContent = stream.readyState === EventSource.CLOSED ? "Not live any more: load the page again" : "Connecting again…";
+    clearTimeout(away);
+    const closed = stream.readyState === EventSource.CLOSED;
+    away = setTimeout(() => {
+      live.textContent = closed ? "Not live any more: load the page again" : "Connecting again…";
+    }, closed ? 0 : 2000);
   });
   stream.addEventListener("message", (event) => {
     const piece = JSON.parse(event.data);
