@@ -273,7 +273,8 @@ class _Family:
 
     def _silent(self) -> str | None:
         """The first process that does not answer yet."""
-        if not answers(self._config):
+        # Nginx is asked once there is somebody behind it: else its log would begin with an error.
+        if not _listens(self._config.control_socket) or not answers(self._config):
             return "control"
         sockets = {"supervisor": self._config.supervisor_socket, "certificates": self._config.certificates_socket}
         return next((name for name, path in sockets.items() if not _says_how_it_is(path)), None)
@@ -290,6 +291,11 @@ class _Family:
         for child in reversed(self._children):
             child.finish_stop()
         state_file(self._config).unlink(missing_ok=True)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        return connection.connect_ex(str(path)) == 0
 
 
 def _says_how_it_is(path: Path) -> bool:
