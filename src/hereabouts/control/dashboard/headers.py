@@ -12,7 +12,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_NOT_PAGES = ("/api/", "/static/", "/metrics")
+_NOT_PAGES = ("/api/", "/static/", "/metrics", "/.well-known/")
 
 
 @sync_and_async_middleware
