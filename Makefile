@@ -7,13 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := nginx libnginx-mod-http-lua lua-resty-core runc nftables iproute2 virtualenvwrapper \
 	golang-github-containers-common ca-certificates python3-venv
-TEST_PACKAGES := postgresql pebble faketime e2fsprogs
+TEST_PACKAGES := postgresql pebble faketime e2fsprogs chromium
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Settings of the environment reach the platform through sudo, too.
 SETTINGS := $(if $(SUDO),$(addprefix --preserve-env=,$(filter HEREABOUTS_%,$(.VARIABLES))))
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
-.PHONY: up test check bench chaos packages clean
+.PHONY: up test check bench chaos screenshots packages clean
 .DEFAULT_GOAL := up
 
 up: packages $(VENV)/stamp  ## run the platform in the foreground
@@ -21,7 +21,7 @@ up: packages $(VENV)/stamp  ## run the platform in the foreground
 
 test: PACKAGES += $(TEST_PACKAGES)
 test: packages $(VENV)/stamp-dev $(VENV)/sslyze/stamp  ## every test: unit, integration, contract
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 check: PACKAGES += $(TEST_PACKAGES)
 check: packages $(VENV)/stamp-dev $(VENV)/sslyze/stamp  ## what a change must pass
@@ -38,6 +38,10 @@ SECONDS ?= 60
 SEED ?= 1
 chaos: packages $(VENV)/stamp-dev  ## kill processes at random under traffic: make chaos SECONDS=600 SEED=1
 	$(BIN)/python -m benchmarks.chaos --seconds $(SECONDS) --seed $(SEED)
+
+screenshots: PACKAGES += $(TEST_PACKAGES)
+screenshots: packages $(VENV)/stamp-dev  ## pictures of every page, for docs/screenshots
+	$(BIN)/python -m tests.browser.screenshots
 
 # Services don't start while packages are installed: the platform runs an nginx of its own.
 packages:

@@ -10,12 +10,14 @@ import traceback
 
 from benchmarks import (
     creation,
+    dashboard,
     echoes,
     hundred,
     idle,
     issuing,
     killed,
     latency,
+    metrics,
     reloads,
     reloads100,
     renewals,
@@ -31,6 +33,7 @@ GROUPS = {
     "hundred": hundred.run,
     "creation": creation.run,
     "throughput": throughput.run,
+    "metrics": metrics.run,
     "latency": latency.run,
     "tls": tls.run,
     "idle": idle.run,
@@ -40,10 +43,11 @@ GROUPS = {
     "killed": killed.run,
     "issuing": issuing.run,
     "renewals": renewals.run,
+    "dashboard": dashboard.run,
     "thousand": thousand.run,
 }
 # What a quick run leaves out unless it is named.
-LONG = ("reloads100", "echoes", "killed", "issuing", "renewals", "thousand")
+LONG = ("reloads100", "echoes", "killed", "issuing", "renewals", "dashboard", "thousand")
 
 
 def main() -> int:

@@ -58,7 +58,7 @@ def run(stage: Stage) -> list[Row]:
             each.account.write("light.py", _APP)
             sites[each] = stack.enter_context(each.website("reloaded", each.hello()))
             stack.enter_context(_light(each, runs - 1))
-            _know(each, known - runs)
+            know(each, known - runs)
         stage.say(f"Nothing happens for {seconds} s")
         sleep(_SETTLE_SECONDS)
         idle = _idle([stage, few], seconds)
@@ -82,12 +82,12 @@ def _light(stage: Stage, count: int) -> Iterator[None]:
             list(threads.map(stage.account.delete, domains))
 
 
-def _know(stage: Stage, count: int) -> None:
-    """Have so many more websites, disabled, and wait until the supervisor has seen to every one."""
+def know(stage: Stage, count: int, account: str = ACCOUNT) -> None:
+    """Have so many more websites, disabled, in an account, and wait until the supervisor has seen to every one."""
     stage.say(f"{count} disabled websites")
     uid = stage.platform.config.control_uid
     subprocess.run(
-        [sys.executable, "-c", _CREATE, ACCOUNT, str(count)], env=stage.platform.environ, user=uid, group=uid,
+        [sys.executable, "-c", _CREATE, account, str(count)], env=stage.platform.environ, user=uid, group=uid,
         extra_groups=[], cwd="/", check=True, timeout=120,
     )  # fmt: skip
     routes = stage.platform.config.routes

@@ -3,6 +3,7 @@
 -- (supervisor/routes.py). No business rules here: this finds a socket, or asks the supervisor.
 local balancer = require "ngx.balancer"
 local ffi = require "ffi"
+local metrics = require "metrics"
 
 ffi.cdef [[
 ssize_t readlink(const char *path, char *text, size_t size);
@@ -88,6 +89,7 @@ function M.balance()
         local route = lookup(var.host)
         if route then
             var.hereabouts_account, var.hereabouts_log = route.account, route.log
+            metrics.began(route.log)
             peer = route.peer
             if route.policy then
                 peer = policed(route, var, peer)

@@ -81,6 +81,26 @@ class NoSuchAccount(HereaboutsError):
     """There is no account named {name}. `hereabouts user list` shows the accounts."""
 
 
+class AccountSuspended(HereaboutsError):
+    """The account {name} is suspended. Only the operator of this platform can end that."""
+
+
+class WrongPassword(HereaboutsError):
+    """That name and password do not belong together. Both are case sensitive, except the name."""
+
+
+class WrongCode(HereaboutsError):
+    """That code is not right, or was used already. Wait for the next one that your app shows, and type that."""
+
+
+class TooManyTries(HereaboutsError):
+    """Too many tries went wrong. Try again in {wait}."""
+
+
+class NotAllowed(HereaboutsError):
+    """{problem}"""
+
+
 class NoSuchWebsite(HereaboutsError):
     """There is no website {domain}. `hereabouts status` shows the websites."""
 
@@ -95,6 +115,10 @@ class WebsiteDisabled(HereaboutsError):
 
 class SandboxError(HereaboutsError):
     """The sandbox could not be {doing}: {problem}"""
+
+
+class SupervisorAway(HereaboutsError):
+    """The supervisor is not answering, so {what} can't be told now. Websites keep running; try again in a moment."""
 
 
 class PlatformNotRunning(HereaboutsError):

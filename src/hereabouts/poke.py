@@ -15,7 +15,21 @@ line                                       answer
                                            that visitors see; ``refused REASON``
 ``withdraw NAME``                          ``done`` once the name's certificate, not the local authority's, is gone
 ``status``                                 one line of JSON: the sandboxes with process id, memory, phase
+``steps WEBSITE_ID``                       one line of JSON: ``{"generation", "steps", "problem"}`` of the latest
+                                           start, each step ``{"name", "at", "seconds", "status"}``, the status
+                                           being ``running``, ``done`` or ``failed``, the latter for ``problem``
+``log WEBSITE_ID KIND OFFSET BYTES``       one line of JSON, a piece of the ``access``, ``error`` or ``server`` log:
+                                           ``{"text", "offset", "next", "size", "rotated", "skipped"}``; a negative
+                                           offset counts from the end, to the beginning of a line
+``follow WEBSITE_ID KIND OFFSET``          such a piece at once, then one whenever something was written, until the
+                                           caller closes the connection or the website is deleted
+``health``                                 one line of JSON: ``{"processes", "disk", "versions", "errors"}`` of the
+                                           platform itself
+``certificates``                           one line of JSON: ``{"certificates"}``, those that are files and have no row
+                                           in the database
 =========================================  ===========================================================
+
+All but ``settle``, ``hold`` and ``status`` are for root and control's user alone.
 
 The certificates process, whose answers are each one line of JSON:
 
@@ -36,12 +50,17 @@ line                                       answer
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 from hereabouts.errors import PlatformNotRunning
+
+_LONGEST_LINE = 1 << 20
+"""Bytes of one answer of those that follow each other."""
 
 
 def ask(path: Path, line: str, *, seconds: float) -> str:
@@ -70,7 +89,7 @@ def settle(path: Path, website_id: int, generation: int, seconds: float) -> bool
 
 
 def inquire(path: Path, line: str, *, seconds: float) -> dict[str, Any]:
-    """Ask the certificates process, whose answers are JSON.
+    """Ask what is answered by JSON, as the certificates process answers everything.
 
     Raises PlatformNotRunning when nobody answers in time, or not in this way.
     """
@@ -82,3 +101,22 @@ def inquire(path: Path, line: str, *, seconds: float) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise PlatformNotRunning(path=path)
     return found
+
+
+async def follow(path: Path, line: str) -> AsyncGenerator[dict[str, Any], None]:
+    """Send one line and yield each line of JSON that comes, until there is no more.
+
+    Raises PlatformNotRunning when nobody answers.
+    """
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(path), limit=_LONGEST_LINE)
+    except OSError as error:
+        raise PlatformNotRunning(path=path) from error
+    try:
+        writer.write(line.encode() + b"\n")
+        while (answer := await reader.readline()).endswith(b"\n"):
+            yield json.loads(answer)
+    except (OSError, ValueError) as error:
+        raise PlatformNotRunning(path=path) from error
+    finally:
+        writer.close()

@@ -173,7 +173,7 @@ def server_pid(platform: Platform, website: dict[str, Any]) -> int:
 def remains(platform: Platform, website: dict[str, Any]) -> list[Path]:
     """Every file and directory that the platform has on disk for a website, its home's excepted."""
     config, domain = platform.config, website["domain_name"]
-    found = [config.routes / domain]
+    found = [config.routes / domain, config.metrics / str(website["id"])]
     for directory in (config.instances, config.sockets, config.published):
         found += directory.glob(f"{website['id']}-*")
     for log in website["logfiles"].values():

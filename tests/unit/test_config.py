@@ -183,3 +183,15 @@ def test_junk_in_the_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFa
         load({}, directory)
     except SettingError as error:
         assert str(error).startswith("Setting ")
+
+
+@pytest.mark.parametrize(("given", "found"), [("true", True), ("True", True), ("false", False), (" FALSE ", False)])
+def test_a_yes_or_no_of_the_environment(tmp_path: Path, given: str, found: bool) -> None:
+    assert load({"HEREABOUTS_SIGN_UP": given}, tmp_path).sign_up is found
+
+
+def test_a_yes_or_no_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "hereabouts.toml").write_text("sign_up = true\n")
+    assert load({}, tmp_path).sign_up is True
+    assert "'yes' is not true or false" in refusal(tmp_path, 'sign_up = "yes"')
+    assert "1 is not true or false" in refusal(tmp_path, "sign_up = 1")

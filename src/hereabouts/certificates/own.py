@@ -22,9 +22,9 @@ from pathlib import Path
 from cryptography import x509
 
 from hereabouts import files
-from hereabouts.certificates import local
+from hereabouts.certificates import listing, local
 from hereabouts.config import Config
-from hereabouts.core.certificate import file_name
+from hereabouts.core.certificate import Listed, file_name
 from hereabouts.errors import CertificateRefused
 from hereabouts.sandbox.homes import nginx_ids
 
@@ -87,6 +87,10 @@ class Certificates:
                     os.unlink(file, dir_fd=directory)
         _keep_only(self._path("x").parent, {*known, *map(file_name, self._wildcard_names)})
         _keep_only(local.certificate_file(self._config, "x").parent, set(map(file_name, {*names, self._config.host})))
+
+    def listed(self) -> list[Listed]:
+        """The operator's own, and those of the local authority, as the operator sees them in a list."""
+        return listing.of_files(self._config, time.time())
 
     def look(self, names: Collection[str]) -> None:
         """Take the operator's wildcard certificate over where it is new or has changed.

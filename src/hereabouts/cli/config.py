@@ -42,4 +42,6 @@ def _shown(name: str, value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return " ".join(value) if isinstance(value, list) else str(value) or "–"

@@ -21,11 +21,11 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check the machine; each failure comes with its remedy. Exit code 1 if any."""
-    from hereabouts.daemons import checks, processes, up
+    from hereabouts.daemons import checks, processes, record
 
     settings = support.settings()
-    ours = {member.pid for leader in up.running(settings).values() for member in processes.session_members(leader)}
-    ours |= {process.pid for process in up.running(settings).values()}
+    ours = {member.pid for leader in record.running(settings).values() for member in processes.session_members(leader)}
+    ours |= {process.pid for process in record.running(settings).values()}
     found = [*checks.everything(settings, frozenset(ours)), *_certificates(settings)]
     if as_json:
         support.print_json([asdict(check) for check in found])

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from hereabouts.config import Config
     from hereabouts.core.webapp import Observation, Website
 
-_NAMES = ("up", "nginx", "control", "supervisor", "certificates")
 _STYLES = {
     "running": "green", "starting": "cyan", "restarting": "yellow", "crashed": "bold red", "stopped": "bold red",
     "disabled": "dim", "sleeping": "blue",
@@ -27,7 +26,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     support.need_root("status")
     settings = support.settings()
     support.database(settings)
-    found = {"processes": _processes(settings), "websites": _websites(settings)}
+    from hereabouts.daemons.health import process_list
+
+    found = {"processes": process_list(settings), "websites": _websites(settings)}
     if as_json:
         support.print_json(found)
         return
@@ -58,29 +59,6 @@ def _styled(state: str) -> Any:
 
 def _age(since: float | None, now: float) -> str:
     return support.age(since, now) if since else "–"
-
-
-def _processes(settings: Config) -> list[dict[str, Any]]:
-    from hereabouts.daemons import processes, up
-
-    running = up.running(settings)
-    return [
-        {
-            "name": name,
-            "state": "running" if name in running else "stopped",
-            "pid": running[name].pid if name in running else None,
-            "since": processes.since(running[name]) if name in running else None,
-            "memory_bytes": _memory_of(name, running[name].pid) if name in running else None,
-        }
-        for name in _NAMES
-    ]
-
-
-def _memory_of(name: str, pid: int) -> int:
-    """The memory of a process, nginx with its workers. What the others started is the platform's, or a website's."""
-    from hereabouts.supervisor.procfs import memory_bytes
-
-    return memory_bytes(pid, below=name == "nginx")
 
 
 def _websites(settings: Config) -> list[dict[str, Any]]:

@@ -61,6 +61,10 @@ def database(config: Config, *, must_exist: bool = True) -> None:
         from hereabouts.control.database import prepare
 
         prepare(config)
+    from hereabouts.control import audit
+    from hereabouts.control.models import Way
+
+    audit.act_as(os.environ.get("SUDO_USER") or "root", Way.CLI)
 
 
 def account(config: Config, name: str, command: str) -> Account:

@@ -70,7 +70,7 @@ def _escape(text: str) -> str:
 
 def _announce(out: Console, config: Config, result: Result) -> None:
     """Print the panel and, alone on a line, where the platform is."""
-    rows = [("Platform and API", config.site_url(config.host))]
+    rows = [("Dashboard and API", config.site_url(config.host))]
     rows.append(("API reference", config.site_url(config.host) + "api/docs/"))
     if result.password:
         rows.append(("Operator (shown once)", f"user operator, password {result.password}"))

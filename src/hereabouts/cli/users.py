@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hereabouts.config import Config
     from hereabouts.control.models import Website
 
-app = typer.Typer(help="Accounts: add, list, remove.", no_args_is_help=True)
+app = typer.Typer(help="Accounts: add, list, reset, suspend, resume, remove.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account.")]
 _GLANCE_SECONDS = 0.1
 
@@ -75,6 +75,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
             "name": account.username,
             "uid": account.uid,
             "operator": account.is_operator,
+            "suspended": not account.is_active,
             "websites": services.websites(account).count(),
         }
         for account in services.accounts()
@@ -83,9 +84,51 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
         support.print_json(rows)
     else:
         support.table(
-            ["name", "user id", "operator", "websites"],
-            [[r["name"], r["uid"], "yes" if r["operator"] else "", r["websites"]] for r in rows],
+            ["name", "user id", "operator", "suspended", "websites"],
+            [
+                [r["name"], r["uid"], "yes" if r["operator"] else "", "yes" if r["suspended"] else "", r["websites"]]
+                for r in rows
+            ],
         )
+
+
+@app.command("reset")
+def reset(
+    name: Name,
+    second_factor: Annotated[bool, typer.Option("--second-factor", help="Turn its second factor off, too.")] = False,
+) -> None:
+    """Give an account a new random password and print it, alone. The account is signed out everywhere."""
+    account = support.account(support.settings(), name, "user reset")
+    from hereabouts.control import accounts
+    from hereabouts.control import second_factor as factor
+
+    if second_factor:
+        factor.turn_off(account)
+    print(accounts.reset_password(account))
+
+
+@app.command("suspend")
+def suspend(name: Name) -> None:
+    """Let nobody in as this account, and disable its websites, until it is resumed."""
+    account = support.account(support.settings(), name, "user suspend")
+    from hereabouts.control import accounts
+
+    count = len(accounts.suspend(account))
+    support.console().print(f"{account.username} is suspended; {_websites(count)} disabled.")
+
+
+@app.command("resume")
+def resume(name: Name) -> None:
+    """End the suspension of an account, and enable the websites that were enabled before."""
+    account = support.account(support.settings(), name, "user resume")
+    from hereabouts.control import accounts
+
+    count = len(accounts.resume(account))
+    support.console().print(f"{account.username} is suspended no more; {_websites(count)} enabled.")
+
+
+def _websites(count: int) -> str:
+    return "1 website is" if count == 1 else f"{count} websites are"
 
 
 @app.command("remove")

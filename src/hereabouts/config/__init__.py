@@ -78,6 +78,7 @@ class Config:
     crash_limit: int = _setting(5, "failures in a row that make a website crashed", low=1, high=1000)
     crash_pause_seconds: float = _setting(300, "pause between tries of a crashed website", low=1, high=86_400)
 
+    sign_up: bool = _setting(False, "whether visitors may make an account for themselves")
     rate_limit: int = _setting(240, "API calls a minute, an endpoint and account", low=1, high=1_000_000)
     body_mb: int = _setting(1024, "largest request body", low=1, high=1_048_576)
     response_seconds: int = _setting(300, "longest silence of a website while it answers", low=1, high=86_400)
@@ -117,6 +118,11 @@ class Config:
     @property
     def logs(self) -> Path:
         return self.data_dir / "logs"
+
+    @property
+    def metrics(self) -> Path:
+        """What was counted of websites: a file for each, named by its id."""
+        return self.data_dir / "metrics"
 
     @property
     def certificates(self) -> Path:
@@ -189,6 +195,11 @@ class Config:
     @property
     def hold_socket(self) -> Path:
         return self.run_dir / "ingress" / "hold.sock"
+
+    @property
+    def metrics_socket(self) -> Path:
+        """Where nginx tells what it counted of websites; its directory is closed to all but root and nginx."""
+        return self.run_dir / "ingress" / "metrics.sock"
 
     @property
     def tag(self) -> str:
@@ -285,7 +296,7 @@ def _parse(name: str, shown: str, found: object, source: str) -> object:
         raise SettingError(name=shown, source=source, problem="there is no such setting.", remedy=remedy)
     try:
         value = _PARSERS[str(field.type)](found)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):
         kind = _KINDS[str(field.type)]
         raise SettingError(
             name=shown,
@@ -330,8 +341,17 @@ def _texts(found: object) -> tuple[str, ...]:
     return tuple(_text(part) for part in found)
 
 
+def _flag(found: object) -> bool:
+    if isinstance(found, bool):
+        return found
+    if not isinstance(found, str):
+        raise TypeError
+    return {"true": True, "false": False}[found.strip().lower()]
+
+
 _PARSERS: dict[str, Callable[[object], Any]] = {
     "str": _text,
+    "bool": _flag,
     "int": _integer,
     "float": _number,
     "Path": lambda found: Path(_text(found)),
@@ -339,6 +359,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
 }
 _KINDS = {
     "str": "a text",
+    "bool": "true or false",
     "int": "a whole number",
     "float": "a number",
     "Path": "a path",

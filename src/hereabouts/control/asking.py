@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
 
 from hereabouts import poke
 from hereabouts.config import Config
-from hereabouts.core.certificate import Fault
-from hereabouts.errors import OrderFailed, PlatformNotRunning
+from hereabouts.core.certificate import Fault, Listed
+from hereabouts.errors import OrderFailed, PlatformNotRunning, SupervisorAway
 
 _INSTALL_SECONDS = 15.0
 _LOOK_SECONDS = 3.0
 """A new domain's DNS is looked up before its owner is answered, if that is quick; else a little later."""
+_INQUIRE_SECONDS = 5.0
 _PROOF_SECONDS = 20.0
+_GLANCE_SECONDS = 3.0
 _SOON_SECONDS = 30.0
 """When to try again what failed because a process of the platform was away."""
 _KINDS = frozenset(fault.value for fault in Fault)
@@ -42,6 +45,29 @@ def settle(website_id: int, generation: int, seconds: float | None = None) -> bo
         return None
 
 
+def steps(website_id: int) -> dict[str, Any]:
+    """The steps of the website's latest start, as poke.py describes them. Raises SupervisorAway."""
+    return _told(f"steps {website_id}", "the steps of the start")
+
+
+def log(website_id: int, kind: str, offset: int, limit: int) -> dict[str, Any]:
+    """A piece of a log, as poke.py describes it. Raises SupervisorAway."""
+    return _told(f"log {website_id} {kind} {offset} {limit}", "what is in the log")
+
+
+def follow(website_id: int, kind: str, offset: int) -> AsyncGenerator[dict[str, Any], None]:
+    """Such pieces, as they are written. Raises PlatformNotRunning once the supervisor does not answer."""
+    return poke.follow(_config().supervisor_socket, f"follow {website_id} {kind} {offset}")
+
+
+def _told(line: str, what: str) -> dict[str, Any]:
+    connection.close()
+    try:
+        return poke.inquire(_config().supervisor_socket, line, seconds=_GLANCE_SECONDS)
+    except PlatformNotRunning:
+        raise SupervisorAway(what=what) from None
+
+
 def install(name: str) -> None:
     """Have the supervisor put to use what was offered for the name. Raises OrderFailed; then it is not in use."""
     connection.close()
@@ -58,6 +84,33 @@ def install(name: str) -> None:
 def withdraw(name: str) -> None:
     """Have the supervisor remove the name's own certificate; one that is away does it when it starts."""
     _hint(lambda config: poke.ask(config.supervisor_socket, f"withdraw {name}", seconds=_INSTALL_SECONDS))
+
+
+def health() -> dict[str, Any] | None:
+    """How the platform is, as the supervisor sees it (daemons/health.py); None when it does not answer."""
+    return _inquire("health")
+
+
+def certificate_files() -> list[Listed] | None:
+    """The certificates that are files and have no row; None when the supervisor does not answer."""
+    answer = _inquire("certificates")
+    return None if answer is None else [Listed(**each) for each in answer["certificates"]]
+
+
+def memory() -> dict[int, int]:
+    """The memory of each website's sandboxes, in bytes; of none when the supervisor does not answer."""
+    total: dict[int, int] = {}
+    for sandbox in (_inquire("status") or {"sandboxes": []})["sandboxes"]:
+        total[sandbox["website"]] = total.get(sandbox["website"], 0) + (sandbox["memory_bytes"] or 0)
+    return total
+
+
+def _inquire(line: str) -> dict[str, Any] | None:
+    connection.close()
+    try:
+        return poke.inquire(_config().supervisor_socket, line, seconds=_INQUIRE_SECONDS)
+    except PlatformNotRunning:
+        return None
 
 
 def look(name: str) -> None:

@@ -10,12 +10,12 @@ import time
 from zlib import crc32
 
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 
 from hereabouts import files
 from hereabouts.config import Config
-from hereabouts.control import asking
-from hereabouts.control.models import Certificate, Domain
+from hereabouts.control import asking, audit
+from hereabouts.control.models import Action, Certificate, Domain
 from hereabouts.core import pem
 from hereabouts.core.certificate import Details, Kind, file_name
 from hereabouts.errors import NoCertificate, NoSuchDomain, OrderFailed
@@ -52,7 +52,10 @@ def order(domain: Domain) -> None:
     except OrderFailed as failure:
         if failure.kind != "waiting":
             _restore(domain, before)
+        else:
+            audit.note(Action.CERTIFICATE_ORDER, domain.name)
         raise
+    audit.note(Action.CERTIFICATE_ORDER, domain.name)
 
 
 def _patience() -> float:
@@ -119,7 +122,9 @@ def _record(domain: Domain, found: Details) -> None:
         "fingerprint": found.fingerprint, **_NOT_BEGUN,
     }  # fmt: skip
     try:
-        Certificate.objects.update_or_create(name=domain.name, defaults=columns)
+        with transaction.atomic():
+            Certificate.objects.update_or_create(name=domain.name, defaults=columns)
+            audit.note(Action.CERTIFICATE_UPLOAD, domain.name)
     except IntegrityError:  # the domain was removed meanwhile
         asking.withdraw(domain.name)
         raise NoSuchDomain(domain=domain.name) from None
@@ -127,6 +132,8 @@ def _record(domain: Domain, found: Details) -> None:
 
 def remove(domain: Domain) -> None:
     """Use no certificate of the domain's own any more, and order none. Raises NoCertificate."""
-    if not Certificate.objects.filter(domain=domain).delete()[0]:
-        raise NoCertificate(domain=domain.name, problem="There is nothing to delete.")
+    with transaction.atomic():
+        if not Certificate.objects.filter(domain=domain).delete()[0]:
+            raise NoCertificate(domain=domain.name, problem="There is nothing to delete.")
+        audit.note(Action.CERTIFICATE_REMOVE, domain.name)
     asking.withdraw(domain.name)

@@ -6,7 +6,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from hereabouts.config import Config
-from hereabouts.control.models import Account, Certificate, Domain, Website
+from hereabouts.control import audit
+from hereabouts.control.models import Account, Action, Certificate, Domain, Website
 from hereabouts.core.certificate import Kind
 from hereabouts.core.domains import check_ownership, cname, is_custom, parse_domain
 from hereabouts.errors import DomainTaken, InvalidInput, MainDomain, NoSuchDomain, NoSuchWebsite
@@ -48,6 +49,7 @@ def add(website: Website, text: str, *, redirects: bool = False, former: int | N
         with transaction.atomic():
             if former is not None:
                 release(name, former)
+            audit.note(Action.DOMAIN_ADD, name, f"website {website.domain_name}")
             return hold(website, name, redirects=redirects)
     except IntegrityError:
         if Website.objects.filter(pk=website.pk).exists():
@@ -57,7 +59,11 @@ def add(website: Website, text: str, *, redirects: bool = False, former: int | N
 
 def change(domain: Domain, *, redirects: bool) -> None:
     """Whether the domain redirects to the website's main name. Raises MainDomain, NoSuchDomain."""
-    if not Domain.objects.filter(pk=domain.pk, is_main=False).update(redirects=redirects):
+    with transaction.atomic():
+        changed = Domain.objects.filter(pk=domain.pk, is_main=False).update(redirects=redirects)
+        if changed:
+            audit.note(Action.DOMAIN_CHANGE, domain.name, "redirects" if redirects else "serves")
+    if not changed:
         if not Domain.objects.filter(pk=domain.pk).exists():
             raise NoSuchDomain(domain=domain.name)
         if redirects:
@@ -75,6 +81,7 @@ def remove(domain: Domain) -> None:
         if found.is_main:
             raise MainDomain(domain=domain.name, problem="which stays as long as the website. Delete that instead.")
         found.delete()
+        audit.note(Action.DOMAIN_REMOVE, domain.name)
 
 
 def hold(website: Website, name: str, *, is_main: bool = False, redirects: bool = False) -> Domain:
@@ -97,6 +104,7 @@ def release(name: str, website_id: int) -> None:
     if website is None or domain is None:
         return
     domain.delete()
+    audit.note(Action.DOMAIN_TAKE, name, f"from the account {website.account.username}")
     if not domain.is_main:
         return
     heir = Domain.objects.filter(website_id=website_id).order_by("redirects", "pk").first()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 
 from hereabouts.control import services
-from hereabouts.control.models import Website
+from hereabouts.control.models import Observation, Website
+from hereabouts.control.states import UNATTENDED
+from hereabouts.core.lifecycle import RELOAD_FAILED
 
 _lock = threading.Lock()
 _ordered: dict[int, tuple[int, float]] = {}
@@ -26,3 +29,27 @@ def reload_website(website: Website, arrived: float) -> int:
         generation = services.reload_website(website)
         _ordered[website.pk] = (generation, now)
         return generation
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a reload ended: ``kind`` is ``done``, ``reload_failed`` or ``reload_pending``, and why."""
+
+    kind: str
+    message: str
+
+
+def outcome(website: Website, generation: int, settled: bool | None) -> Outcome:
+    """How the reload of that generation stands; ``settled`` is what asking.settle answered. Raises NoSuchWebsite."""
+    seen: Observation | None = getattr(services.latest(website), "observation", None)
+    if seen and seen.serving >= generation:
+        return Outcome("done", "")
+    detail = (seen and seen.detail) or ""
+    if seen and seen.failed >= generation:
+        return Outcome("reload_failed", detail.removeprefix(RELOAD_FAILED))
+    if settled is None:
+        return Outcome("reload_pending", UNATTENDED)
+    if not detail or detail.startswith(RELOAD_FAILED):  # that was an earlier reload
+        old = " Until it serves, the old one does." if seen and seen.serving else ""
+        detail = f"The new process is still starting.{old}"
+    return Outcome("reload_pending", detail)

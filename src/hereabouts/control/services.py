@@ -6,18 +6,19 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from hereabouts.config import Config
-from hereabouts.control import domains
-from hereabouts.control.models import Account, Domain, Website
+from hereabouts.control import audit, domains
+from hereabouts.control.models import Account, Action, Domain, Website
 from hereabouts.core.domains import parse_domain
 from hereabouts.core.webapp import (
     check_hsts,
@@ -29,6 +30,7 @@ from hereabouts.core.webapp import (
 )
 from hereabouts.errors import (
     AccountExists,
+    AccountSuspended,
     DomainTaken,
     InvalidInput,
     NoFreeUid,
@@ -40,6 +42,7 @@ from hereabouts.errors import (
 _WEBAPP_SETTINGS = (
     "command", "stop_first", "health_path", "health_status", "health_seconds", "force_https", "hsts_seconds",
 )  # fmt: skip
+_USE_NOTED = timedelta(minutes=1)
 
 
 def _config() -> Config:
@@ -58,22 +61,28 @@ def create_account(name: str, password: str | None, *, operator: bool = False) -
     if password is None:
         account.set_unusable_password()
     else:
-        try:
-            validate_password(password, account)
-        except ValidationError as error:
-            raise InvalidInput("password", " ".join(error.messages)) from None
-        account.set_password(password)
+        set_password(account, password)
     for _ in range(20):  # another process may take the uid between the look and the insert
         account.uid = _free_uid()
         try:
             with transaction.atomic():
                 account.save(force_insert=True)
+                audit.note(Action.ACCOUNT_CREATE, name, "operator" if operator else "")
         except IntegrityError:
             if Account.objects.filter(username=name).exists():
                 raise AccountExists(name=name) from None
             continue
         return account
     raise NoFreeUid(count=_config().uid_count)
+
+
+def set_password(account: Account, password: str) -> None:
+    """Give the account a password, unsaved. Raises InvalidInput for one that is too easily guessed."""
+    try:
+        validate_password(password, account)
+    except ValidationError as error:
+        raise InvalidInput("password", " ".join(error.messages)) from None
+    account.set_password(password)
 
 
 def _free_uid() -> int:
@@ -101,24 +110,29 @@ def find_account(name: str) -> Account:
 
 def remove_account(account: Account) -> None:
     """Delete the account and what is stored of its websites. Its files are the caller's to remove."""
-    account.delete()
+    with transaction.atomic():
+        if Account.objects.filter(pk=account.pk).delete()[0]:
+            audit.note(Action.ACCOUNT_REMOVE, account.username)
 
 
 def create_token(account: Account) -> str:
     """A new API token, 40 hex digits; the old one ends at once. It is shown here and never again."""
     token = secrets.token_hex(20)
-    Account.objects.filter(pk=account.pk).update(
-        token_hash=_hash(token), token_created_at=timezone.now(), token_epoch=F("token_epoch") + 1
-    )
-    account.refresh_from_db()
+    _set_token(account, Action.TOKEN_CREATE, token_hash=_hash(token), token_created_at=timezone.now())
     return token
 
 
 def revoke_token(account: Account) -> None:
     """End the account's token, and the one its sandboxes carry, at once."""
-    Account.objects.filter(pk=account.pk).update(
-        token_hash=None, token_created_at=None, token_epoch=F("token_epoch") + 1
-    )
+    _set_token(account, Action.TOKEN_REVOKE, token_hash=None, token_created_at=None)
+
+
+def _set_token(account: Account, action: Action, **columns: Any) -> None:
+    unused = {"token_used_at": None, "token_used_from": ""}
+    with transaction.atomic():
+        same = Account.objects.filter(pk=account.pk)
+        if same.update(**columns, **unused, token_epoch=F("token_epoch") + 1):
+            audit.note(action, account.username)
     account.refresh_from_db()
 
 
@@ -127,16 +141,34 @@ def environment_token(account: Account) -> str:
     return sandbox_token(settings.SECRET_KEY.encode(), account.value())
 
 
-def authenticate_token(token: str) -> Account | None:
-    """Whose token this is, be it the account's own or the one that its sandboxes carry; None for nobody's."""
+def authenticate_token(token: str, address: str = "") -> Account | None:
+    """Whose token this is, be it the account's own or the one that its sandboxes carry; None for nobody's.
+
+    When and from which address the account's own was last used is kept, to the minute.
+    """
     uid = sandbox_token_uid(token)
     if uid is None:
         return None
     hashed = _hash(token)
     for account in Account.objects.filter(Q(token_hash=hashed) | Q(uid=uid), is_active=True):
-        if account.token_hash == hashed or hmac.compare_digest(environment_token(account), token):
+        if account.token_hash == hashed:
+            _note_use(account, address)
+            return account
+        if hmac.compare_digest(environment_token(account), token):
             return account
     return None
+
+
+def _note_use(account: Account, address: str) -> None:
+    """Keep that the token was used. Calls are answered, too, while nothing can be written."""
+    now, before = timezone.now(), account.token_used_at
+    if before is not None and abs(now - before) < _USE_NOTED:
+        return
+    same = Account.objects.filter(pk=account.pk, token_hash=account.token_hash, token_used_at=before)
+    try:
+        same.update(token_used_at=now, token_used_from=address[:45])
+    except OperationalError:
+        return
 
 
 def _hash(token: str) -> str:
@@ -148,6 +180,14 @@ def websites(account: Account | None = None) -> QuerySet[Website]:
     names = Prefetch("domains", Domain.objects.select_related("certificate").order_by("-is_main", "pk"))
     found = Website.objects.select_related("account", "observation").prefetch_related(names).order_by("pk")
     return found if account is None else found.filter(account=account)
+
+
+def websites_by_name(account: Account, part: str = "") -> QuerySet[Website]:
+    """The account's websites by their main names; only those of which a name holds ``part``."""
+    found = websites(account).filter(domains__is_main=True).order_by("domains__name")
+    if part:
+        found = found.filter(pk__in=Domain.objects.filter(name__icontains=part).values("website"))
+    return found
 
 
 def find_website(account: Account | None, domain: str) -> Website:
@@ -190,8 +230,10 @@ def create_website(
         with transaction.atomic():
             if former is not None:
                 domains.release(name, former)
+            _check_active(account)
             wanted.save(force_insert=True)
             domains.hold(wanted, name, is_main=True)
+            audit.note(Action.WEBSITE_CREATE, name)
     except IntegrityError:
         if Account.objects.filter(pk=account.pk).exists():
             raise DomainTaken(domain=name) from None
@@ -206,16 +248,36 @@ def change_website(website: Website, webapp: Mapping[str, Any] | None = None, *,
     """
     changed = _assign(website, webapp or {})
     same = Website.objects.filter(pk=website.pk)
+    name = _known_as(website)
     with transaction.atomic():
         if "command" in changed:
             same.exclude(command=website.command).update(generation=F("generation") + 1)
         if changed:
-            same.update(**{name: getattr(website, name) for name in changed})
+            same.update(**{column: getattr(website, column) for column in changed})
+            audit.note(Action.WEBSITE_CHANGE, name, ", ".join(changed))
         if enabled is True:
-            same.filter(enabled=False).update(enabled=True, generation=F("generation") + 1)
+            _check_active(website.account)
+            if same.filter(enabled=False).update(enabled=True, resumes=False, generation=F("generation") + 1):
+                audit.note(Action.WEBSITE_ENABLE, name)
         elif enabled is False:
-            same.update(enabled=False)
+            same.filter(resumes=True).update(resumes=False)
+            if same.filter(enabled=True).update(enabled=False):
+                audit.note(Action.WEBSITE_DISABLE, name)
         return _generation(website)
+
+
+def _check_active(account: Account) -> None:
+    """Within a transaction: whether the account may start anything. Raises AccountSuspended."""
+    if Account.objects.select_for_update().filter(pk=account.pk, is_active=False).exists():
+        raise AccountSuspended(name=account.username)
+
+
+def _known_as(website: Website) -> str:
+    """The website's name for the audit log, even of one that was deleted meanwhile."""
+    try:
+        return website.domain_name
+    except NoSuchWebsite:
+        return f"number {website.pk}"
 
 
 def _assign(website: Website, webapp: Mapping[str, Any]) -> list[str]:
@@ -238,12 +300,16 @@ def reload_website(website: Website) -> int:
         if not Website.objects.filter(pk=website.pk, enabled=True).update(generation=F("generation") + 1):
             latest(website)
             raise WebsiteDisabled(domain=website.domain_name)
+        audit.note(Action.WEBSITE_RELOAD, _known_as(website))
         return _generation(website)
 
 
 def delete_website(website: Website) -> None:
     """Delete the website; the supervisor ends its processes and removes its logs."""
-    Website.objects.filter(pk=website.pk).delete()
+    name = _known_as(website)
+    with transaction.atomic():
+        if Website.objects.filter(pk=website.pk).delete()[0]:
+            audit.note(Action.WEBSITE_DELETE, name)
 
 
 def _generation(website: Website) -> int:

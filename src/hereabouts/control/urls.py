@@ -1,17 +1,19 @@
 """What control serves."""
 
 from django.urls import include, path, re_path
-from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularSwaggerView
 
-from hereabouts.control.api import errors, schema
+from hereabouts.control import prometheus
+from hereabouts.control.api import schema
 
 urlpatterns = [
-    path("", TemplateView.as_view(template_name="control/welcome.html")),
     path("api/v1/", include("hereabouts.control.api.urls")),
     re_path(r"^api/schema/?$", schema.serve, name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema")),
+    re_path(r"^metrics/?$", prometheus.serve, name="prometheus"),
+    path("", include("hereabouts.control.dashboard.urls")),
 ]
-handler404 = errors.not_found
-handler400 = errors.bad_request
-handler500 = errors.server_error
+handler404 = "hereabouts.control.dashboard.pages.not_found"
+handler403 = "hereabouts.control.dashboard.pages.refused"
+handler400 = "hereabouts.control.dashboard.pages.bad_request"
+handler500 = "hereabouts.control.dashboard.pages.server_error"

@@ -87,6 +87,26 @@ class Lookup:
     checked_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A certificate as the operator sees it in a list. None for a time that there is not.
+
+    ``kind`` is letsencrypt, uploaded, wildcard or local; ``renewal`` says how it will be, or was not, renewed;
+    ``warning`` is what somebody has to do something about.
+    """
+
+    name: str
+    kind: str
+    issuer: str
+    not_after: float | None
+    renewal: str
+    warning: str | None
+
+    def days_left(self, now: float) -> int | None:
+        """Whole days; negative once it has ended."""
+        return None if self.not_after is None else int((self.not_after - now) // 86_400)
+
+
 def file_name(name: str) -> str:
     """What a certificate's file is called: ``{name}.pem``; the MD5 stands for a name too long for a file's.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 
@@ -11,9 +12,13 @@ from hereabouts.config import Config
 from hereabouts.daemons.environ import drop_privileges
 from hereabouts.sandbox.homes import nginx_ids
 
+_M_MMAP_THRESHOLD = -3
+
 
 def run(config: Config) -> None:
     """Serve the API until TERM or INT. As root it takes control's own user id first."""
+    # Else what one password's hash took, 16 MB, would stay with each thread that made one (mallopt(3)).
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
     listener = _listen(config)
     if os.geteuid() == 0:
         drop_privileges(config.control_uid)

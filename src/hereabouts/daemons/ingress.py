@@ -53,10 +53,10 @@ def prepare(config: Config) -> list[str]:
     target = directory / "nginx.conf"
     files.replace(target, render(config, program))
     command = [config.nginx, "-c", str(target), "-e", str(config.logs / "platform" / "nginx.log")]
-    in_use = config.hold_socket.exists()
+    sockets = [path for path in (config.hold_socket, config.metrics_socket) if not path.exists()]
     tested = subprocess.run([*command, "-t", "-q"], capture_output=True, text=True, check=False)
-    if not in_use:  # a test makes it, too
-        config.hold_socket.unlink(missing_ok=True)
+    for path in sockets:  # a test makes them, too
+        path.unlink(missing_ok=True)
     if tested.returncode:
         raise MachineError(
             problem=f"nginx refuses its configuration: {'; '.join(tested.stderr.splitlines())[-500:]}.",
@@ -79,7 +79,8 @@ def _copy_sources(directory: Path) -> Path:
 
 def before_start(config: Config) -> None:
     """Clear the way for a new nginx, and note what it will read."""
-    config.hold_socket.unlink(missing_ok=True)
+    for path in (config.hold_socket, config.metrics_socket):
+        path.unlink(missing_ok=True)
     is_outdated(config)
 
 
@@ -121,6 +122,7 @@ def render(config: Config, program: Path) -> str:
         "body_mb": config.body_mb,
         "ingress": program,
         "hold_socket": config.hold_socket,
+        "metrics_socket": config.metrics_socket,
         "supervisor_socket": config.supervisor_socket,
         "control_socket": config.control_socket,
         "hold_seconds": f"{config.hold_seconds:g}",

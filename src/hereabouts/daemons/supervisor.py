@@ -11,6 +11,7 @@ from hereabouts import files
 from hereabouts.certificates.own import Certificates
 from hereabouts.config import Config
 from hereabouts.core.store import Store
+from hereabouts.daemons import health
 from hereabouts.supervisor.loop import Supervisor
 
 
@@ -37,4 +38,4 @@ def run(config: Config) -> None:
 
 async def _supervise(config: Config, store: Store) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
-    await Supervisor(config, store, Certificates(config)).run()
+    await Supervisor(config, store, Certificates(config), lambda: health.gather(config)).run()

@@ -25,6 +25,7 @@ from hereabouts.daemons import checks, first_run, ground, ingress, processes, vi
 from hereabouts.daemons.children import Child, Recipe, replace
 from hereabouts.daemons.environ import environment
 from hereabouts.daemons.processes import Process
+from hereabouts.daemons.record import recorded, running, state_file
 from hereabouts.errors import HereaboutsError, MachineError, PlatformNotRunning
 
 READY_SECONDS = 60.0
@@ -127,29 +128,6 @@ def _release_network(config: Config) -> None:
     places = [place for place in (config.instances, config.run_dir / "consoles") if place.is_dir()]
     if not any(any(place.iterdir()) for place in places):
         network.release(config)
-
-
-def state_file(config: Config) -> Path:
-    """Where `up` keeps which processes it runs."""
-    return config.run_dir / "up.json"
-
-
-def recorded(config: Config) -> dict[str, Process]:
-    """The platform's processes by name, as the last `up` recorded them, running still or not."""
-    try:
-        content = json.loads(state_file(config).read_text(encoding="utf-8"))
-        if content["boot"] != processes.boot():
-            return {}
-        return {name: Process(*where) for name, where in content["processes"].items()}
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (ValueError, KeyError, TypeError):
-        return {}
-
-
-def running(config: Config) -> dict[str, Process]:
-    """The platform's processes that run now, by name."""
-    return {name: process for name, process in recorded(config).items() if processes.is_running(process)}
 
 
 def _family(old: Mapping[str, Process]) -> Iterator[int]:
@@ -295,7 +273,8 @@ class _Family:
 
     def _silent(self) -> str | None:
         """The first process that does not answer yet."""
-        if not answers(self._config):
+        # Nginx is asked once there is somebody behind it: else its log would begin with an error.
+        if not _listens(self._config.control_socket) or not answers(self._config):
             return "control"
         sockets = {"supervisor": self._config.supervisor_socket, "certificates": self._config.certificates_socket}
         return next((name for name, path in sockets.items() if not _says_how_it_is(path)), None)
@@ -312,6 +291,11 @@ class _Family:
         for child in reversed(self._children):
             child.finish_stop()
         state_file(self._config).unlink(missing_ok=True)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        return connection.connect_ex(str(path)) == 0
 
 
 def _says_how_it_is(path: Path) -> bool:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from hereabouts.config import Config
 from hereabouts.core import lifecycle
 from hereabouts.core.lifecycle import (
     Action,
@@ -17,7 +15,6 @@ from hereabouts.core.lifecycle import (
     GiveUp,
     Instance,
     Lead,
-    Limits,
     Move,
     Phase,
     Publish,
@@ -27,38 +24,20 @@ from hereabouts.core.lifecycle import (
 )
 from hereabouts.core.webapp import Observation, Website, socket_path
 from hereabouts.errors import HereaboutsError, SandboxError
-from hereabouts.sandbox.network import Spare
-from hereabouts.supervisor import evidence, logs
+from hereabouts.supervisor import evidence, logs, steps
 from hereabouts.supervisor.diagnosis import explain_stall
-from hereabouts.supervisor.kernel import KernelLog
-from hereabouts.supervisor.names import Certificates, Names
+from hereabouts.supervisor.means import Means, limits
+from hereabouts.supervisor.names import Names
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
-from hereabouts.supervisor.starts import URGENT, Place, StartQueue
+from hereabouts.supervisor.starts import URGENT, Place
 from hereabouts.supervisor.turns import Turns
-from hereabouts.supervisor.watch import Accepted, Elsewhere, Event, Exited, Idle, Unhealthy, Watch
+from hereabouts.supervisor.watch import Accepted, Checking, Elsewhere, Event, Exited, Idle, Unhealthy, Watch
 
 _SOON_SECONDS = 2.0
 """Visitors are held for a next try that comes within this time; otherwise they are told."""
 _DEAF_SECONDS = 1.0
 """A server that takes no connections for so long after it did, while its process goes on, is replaced."""
-
-
-@dataclass(frozen=True)
-class Means:
-    """What every keeper shares."""
-
-    config: Config
-    secret: bytes
-    seccomp: dict[str, Any] | None
-    networks: Spare
-    starts: StartQueue
-    kernel: KernelLog
-    record: Callable[[int, Observation], Awaitable[bool]]
-    """Writes an observation down; False when that could not be done now."""
-    owner: Callable[[str], int | None]
-    """The id of the website that has a name now."""
-    certificates: Certificates
 
 
 class Keeper:
@@ -81,6 +60,11 @@ class Keeper:
         self._waiting = 0
         self.turns = Turns()
         """Of the visitors who are held, once they may go."""
+        self.restarts = 0
+        """Starts of a process in the place of one that had ended by itself, since this supervisor began."""
+        self._started = 0
+        self.steps = steps.Steps()
+        """Of the latest start."""
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
         self._last = past
@@ -93,10 +77,18 @@ class Keeper:
         if changed or self._last is None:
             if changed:
                 self.seen = replace(self.seen, changed_at=time.monotonic())
+                self._expect(website)
             self.wanted = website
             if website is not None:
                 self._follow(website)
             self._wake.set()
+
+    def _expect(self, website: Website | None) -> None:
+        """Tell of the start that comes of this change, if one does."""
+        if website is None or not website.enabled:
+            self.steps.drop()
+        elif website.generation > self.website.generation:
+            self.steps.begin(website.generation, time.monotonic())
 
     def _follow(self, website: Website) -> None:
         """Take over names and whatever else holds for visitors; a running instance needs no other process for that."""
@@ -111,6 +103,7 @@ class Keeper:
         """Take over an instance that runs already; ``lead`` is its name when visitors are led to it."""
         instance = Instance(sandbox.name, sandbox.record.generation, phase, since)
         self.sandboxes[sandbox.name] = sandbox
+        self._started = max(self._started, sandbox.record.generation)
         self.seen = replace(self.seen, instances=(*self.seen.instances, instance), lead=lead or self.seen.lead)
         if lead:
             self.names.lead(sandbox.published)
@@ -240,6 +233,7 @@ class Keeper:
                 await self._clear(name)
 
     async def _start(self, generation: int) -> None:
+        self.steps.begin(generation, time.monotonic())
         serving = self.sandboxes.get(str(self.seen.lead))
         lacking = evidence.of_no_room(serving) if serving else None
         if lacking:
@@ -251,6 +245,7 @@ class Keeper:
         if website is None or not website.enabled:  # meanwhile somebody thought better of it
             place.leave()
             return
+        self.steps.reach(website.generation, steps.SANDBOX, time.monotonic())
         try:
             sandbox = await asyncio.to_thread(
                 Sandboxed.start, self._config, website, means.secret, means.seccomp, means.networks, time.monotonic()
@@ -260,7 +255,10 @@ class Keeper:
             self._fail(website.generation, str(error))
             return
         self.sandboxes[sandbox.name] = sandbox
+        self.restarts += website.generation == self._started
+        self._started = website.generation
         self._places[sandbox.name] = place
+        self.steps.reach(website.generation, steps.SOCKET, time.monotonic())
         instance = Instance(sandbox.name, website.generation, Phase.STARTING, time.monotonic())
         self.seen = replace(self.seen, instances=(*self.seen.instances, instance), hint=None)
         self._attend(sandbox)
@@ -282,6 +280,7 @@ class Keeper:
             return
         now = time.monotonic()
         self.seen = lifecycle.published(self.seen, name, now)
+        self.steps.finish(sandbox.record.generation, now)
         sandbox.keep(Phase.SERVING, now)
 
     def _link(self, sandbox: Sandboxed) -> str:
@@ -319,6 +318,8 @@ class Keeper:
         self.seen = lifecycle.moved(self.seen, name, phase, now)
         sandbox.keep(phase, now)
         self._watches[name].stir()
+        if phase is Phase.DRAINING and self.wanted and self.wanted.stop_first:
+            self.steps.reach(self.wanted.generation, steps.OLD, now)
         if phase is Phase.TERMINATING:
             sandbox.terminate()
         elif phase is Phase.KILLING:
@@ -342,6 +343,7 @@ class Keeper:
 
     def _fail(self, generation: int, reason: str, served: float = 0.0) -> None:
         self.seen = lifecycle.failed(self.seen, generation, reason, time.monotonic(), self._limits, served=served)
+        self.steps.fail(generation, reason, time.monotonic())
         logs.note(self._config, self.website, f"The website is not serving: {reason}" if not served else reason)
 
     def _attend(self, sandbox: Sandboxed) -> None:
@@ -356,10 +358,14 @@ class Keeper:
     def _observe(self, sandbox: Sandboxed, event: Event) -> None:
         """Take note of what happened to an instance, and plan anew."""
         now = time.monotonic()
-        if not isinstance(event, Elsewhere) and sandbox.name in self._places:
+        if not isinstance(event, Elsewhere | Checking) and sandbox.name in self._places:
             self._places.pop(sandbox.name).leave()
         match event:
+            case Checking():
+                path = self.website.health.path if self.website.health else "/"
+                self.steps.reach(sandbox.record.generation, steps.check(path), now)
             case Accepted():
+                self.steps.reach(sandbox.record.generation, steps.LEAD, now)
                 self.seen = replace(lifecycle.moved(self.seen, sandbox.name, Phase.READY, now), hint=None)
             case Unhealthy(reason):
                 self._fail(sandbox.record.generation, reason)
@@ -381,14 +387,3 @@ class Keeper:
             reason = evidence.of_end(self._config, self._means.kernel, sandbox, ended, served=served > 0)
             self._fail(sandbox.record.generation, reason, served)
         self.seen = lifecycle.moved(self.seen, sandbox.name, Phase.ENDED, time.monotonic())
-
-
-def limits(config: Config) -> Limits:
-    """The plan's times, from the settings."""
-    return Limits(
-        start=config.start_seconds,
-        drain=config.drain_seconds,
-        stop=config.stop_seconds,
-        crash_limit=config.crash_limit,
-        crash_pause=config.crash_pause_seconds,
-    )

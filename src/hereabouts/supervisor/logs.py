@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -52,6 +54,47 @@ def since(config: Config, website: Website, kind: str, offset: int, limit: int =
     written = size(config, website, kind) - offset
     wanted = min(limit, written) if written >= 0 else limit
     return files.tail(path(config, website, kind), wanted).decode(errors="replace") if wanted else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a log: its text, the bytes where it begins and where the next one does, and the log's size now.
+
+    ``rotated``: the log is shorter than the offset that was asked for, so it was begun anew. ``skipped`` counts the
+    bytes that were left out before this piece.
+    """
+
+    text: str
+    offset: int
+    next: int
+    size: int
+    rotated: bool = False
+    skipped: int = 0
+
+
+def read(config: Config, website: Website, kind: str, offset: int, limit: int) -> Piece:
+    """At most ``limit`` bytes from ``offset`` on, no character cut in two; bytes that are none read as U+FFFD.
+
+    A negative offset counts from the end and moves on to the beginning of a line. A rotated log is read from its start.
+    """
+    try:
+        descriptor = os.open(path(config, website, kind), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return Piece("", 0, 0, 0, rotated=offset > 0)
+    try:
+        size = os.fstat(descriptor).st_size
+        rotated = offset > size
+        begin = 0 if rotated else offset if offset >= 0 else max(0, size + offset)
+        if offset < 0 < begin:
+            head, found, data = os.pread(descriptor, limit + 1, begin - 1).partition(b"\n")
+            begin, data = (begin + len(head), data) if found else (begin, head[1:])
+        else:
+            data = os.pread(descriptor, limit, begin)
+    finally:
+        os.close(descriptor)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(data)
+    return Piece(text, begin, begin + len(data) - len(decoder.getstate()[0]), size, rotated)
 
 
 def note(config: Config, website: Website, sentence: str) -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -21,10 +21,11 @@ from hereabouts.core.lifecycle import Instance, Lead, Seen
 from hereabouts.core.store import Store
 from hereabouts.core.webapp import Observation, Website
 from hereabouts.sandbox import console, homes, network, runtime
-from hereabouts.supervisor import logs, names, routes
+from hereabouts.supervisor import logs, metrics, names, routes
 from hereabouts.supervisor.diagnosis import without_loop
-from hereabouts.supervisor.keeper import Keeper, Means
+from hereabouts.supervisor.keeper import Keeper
 from hereabouts.supervisor.kernel import KernelLog
+from hereabouts.supervisor.means import Means
 from hereabouts.supervisor.questions import Certificates, Questions
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import Stalls
@@ -45,8 +46,12 @@ log = logging.getLogger("hereabouts.supervisor")
 class Supervisor:
     """Keeps every website as the database wants it. The tick is the guarantee, a poke saves waiting."""
 
-    def __init__(self, config: Config, store: Store, certificates: Certificates) -> None:
+    def __init__(
+        self, config: Config, store: Store, certificates: Certificates, health: Callable[[], Mapping[str, object]]
+    ) -> None:
+        """``health`` tells how the platform is, to whoever asks."""
         self.config = config
+        self._health = health
         self._certificates = certificates
         self._store = store
         self._database = ThreadPoolExecutor(  # as control: what SQLite makes beside its file must never be root's
@@ -67,6 +72,7 @@ class Supervisor:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._hosts: dict[str, int] = {}
         self._stalls = Stalls()
+        self._metrics = metrics.Metrics(config, self._keepers)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -85,16 +91,17 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, lambda: stop(sites_too=False))
         homes.make_rootfs(self.config)
         await self._take_over()
-        questions = Questions(self.config, self._certificates, self._keepers, self._find, self._poke)
+        questions = Questions(self.config, self._certificates, self._keepers, self._find, self._poke, self._health)
         server = await questions.listen()
-        rotation = asyncio.create_task(self._rotate())
+        beside = [asyncio.create_task(self._rotate()), asyncio.create_task(self._metrics.run())]
         while not self._stop.is_set():
             await self._tick()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._stop.wait()
         server.close()
-        rotation.cancel()
+        for task in beside:
+            task.cancel()
         if leave:
             await asyncio.gather(*(keeper.abandon() for keeper in self._keepers.values()))
         else:
@@ -144,6 +151,7 @@ class Supervisor:
         try:
             self._sweep(found, wanted, table)
             logs.sweep(self.config, [*wanted.values(), *(sandbox.website for sandbox in found)])
+            metrics.prepare(self.config, wanted)
         except OSError as error:  # the disk may be read-only by now
             log.error("Could not remove what earlier websites left: %s. The next supervisor tries again.", error)
         for sandbox in sorted(found, key=lambda sandbox: sandbox.record.since):
@@ -260,7 +268,7 @@ class Supervisor:
         await self._clear_away(keeper.website)
 
     async def _clear_away(self, website: Website) -> None:
-        """Remove the logs and certificates of a deleted website, but not what another one has under its names."""
+        """Remove what is left of a deleted website, but not the logs and certificates of one that has its names now."""
         heir = self._keepers.get(self._hosts.get(website.domain, website.id))
         if heir is None or logs.path(self.config, heir.website, "error") != logs.path(self.config, website, "error"):
             await asyncio.to_thread(logs.remove, self.config, website)
@@ -268,6 +276,7 @@ class Supervisor:
             if self._hosts.get(name, website.id) == website.id:
                 self._hosts.pop(name, None)
                 await asyncio.to_thread(self._certificates.forget, name)
+        await self._metrics.forget(website.id)
 
     def _find(self, host: str) -> Keeper | None:
         return self._keepers.get(self._hosts.get(host, 0))

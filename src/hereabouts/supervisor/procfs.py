@@ -14,6 +14,7 @@ _UNIX_LISTENS = 0x10000
 _EXITING, _KILL = 0x4, 1 << signal.SIGKILL - 1
 """PF_EXITING in a process's flags; KILL among the signals that it is about to see."""
 _SHELLS = frozenset({"bash", "sh", "dash"})
+_TICKS, _PAGE_BYTES = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
 
 def accepted(pid: int, path: str) -> bool | None:
@@ -129,6 +130,33 @@ def memory_bytes(pid: int, *, below: bool = True) -> int:
             lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
             total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
     return total
+
+
+def usage(pid: int) -> tuple[float, int]:
+    """The processor time in seconds that a process, all below it and their ended children took; their memory in bytes.
+
+    The memory is what is resident, pages of files counted for the process that has most of them only. That costs a
+    tenth of what PSS does, which is the time to look at every page.
+    """
+    ticks = pages = shared = 0
+    for process in descendants(pid):
+        try:
+            times = _read(f"/proc/{process}/stat").rpartition(b")")[2].split()[11:15]
+            _, resident, of_files = map(int, _read(f"/proc/{process}/statm").split()[:3])
+        except (OSError, ValueError):
+            continue
+        ticks += sum(map(int, times))
+        pages += resident - of_files
+        shared = max(shared, of_files)
+    return ticks / _TICKS, (pages + shared) * _PAGE_BYTES
+
+
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
 
 
 def free_memory_bytes() -> int:

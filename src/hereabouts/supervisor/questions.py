@@ -11,13 +11,15 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import asdict, replace
 from typing import Protocol
 
 from hereabouts import files
 from hereabouts.config import Config
+from hereabouts.core.certificate import Listed
 from hereabouts.errors import CertificateRefused
 from hereabouts.sandbox import homes
-from hereabouts.supervisor import names, procfs
+from hereabouts.supervisor import logs, names, procfs, steps
 from hereabouts.supervisor.keeper import Keeper
 
 _LONGEST_HOLD_SECONDS = 3600.0
@@ -25,6 +27,15 @@ _TURN_SECONDS = 0.25
 """How long the next visitor waits for one who was told to go and does not."""
 _PACE_SECONDS = 0.001
 """Between the visitors who were held: each connects before the next, and a server is not overrun as it begins."""
+
+_GLANCE_SECONDS = 0.08
+"""How often a log is looked at while somebody follows it."""
+_PIECE_BYTES = 65_536
+_LONGEST_PIECE = 4 * _PIECE_BYTES
+_CUT_BYTES = 3
+"""At most so many bytes at a piece's end may be the beginning of a character, which waits for its rest."""
+_BEHIND_BYTES = 4 * _PIECE_BYTES
+"""Whoever follows a log and is this far behind is told of its end, not of all between."""
 
 log = logging.getLogger("hereabouts.supervisor")
 
@@ -41,6 +52,9 @@ class Certificates(names.Certificates, Protocol):
     def take_over(self, names: Collection[str], certified: Collection[str]) -> None:
         """Install what was offered for ``certified`` names meanwhile; remove what is of no name of a website."""
 
+    def listed(self) -> list[Listed]:
+        """The operator's own, and those of the local authority."""
+
     def look(self, names: Collection[str]) -> None:
         """See to those of all names that websites have, and to what the operator gave."""
 
@@ -56,9 +70,10 @@ class Questions:
         keepers: Mapping[int, Keeper],
         find: Callable[[str], Keeper | None],
         poke: Callable[[int], Awaitable[Keeper | None]],
+        health: Callable[[], Mapping[str, object]],
     ) -> None:
         self._config, self._certificates, self._keepers = config, certificates, keepers
-        self._find, self._poke = find, poke
+        self._find, self._poke, self._health = find, poke, health
 
     async def listen(self) -> asyncio.AbstractServer:
         """Open the supervisor's socket. It is there as long as the returned server is."""
@@ -78,6 +93,8 @@ class Questions:
             words = line.decode(errors="replace").split()
             if words[:1] == ["hold"]:
                 await self._hold(words, reader, writer)
+            elif words[:1] == ["follow"] and self._trusts(_uid(writer)):
+                await self._follow(words, reader, writer)
             else:
                 await _say(writer, await self._reply(words, _uid(writer)))
         except (OSError, TimeoutError, ValueError) as error:
@@ -111,7 +128,9 @@ class Questions:
                 if keeper is None:
                     return "done"
                 return "done" if await keeper.settle(int(generation), float(seconds)) else "waiting"
-            case ["install" | "withdraw", _] if uid not in (0, self._config.control_uid):
+            case ["install" | "withdraw" | "steps" | "log" | "follow" | "health" | "certificates", *_] if (
+                not self._trusts(uid)
+            ):
                 return "refused that is not for nginx to ask."
             case ["install", name]:
                 try:
@@ -122,10 +141,56 @@ class Questions:
             case ["withdraw", name]:
                 await asyncio.to_thread(self._certificates.withdraw, name)
                 return "done"
+            case ["steps", website_id]:
+                keeper = self._keepers.get(int(website_id))
+                found, now = keeper.steps if keeper else steps.Steps(), time.monotonic()
+                return json.dumps(found.tell(now, time.time() - now))
+            case ["log", website_id, kind, offset, limit] if kind in logs.KINDS:
+                return _piece(await self._read(int(website_id), kind, int(offset), min(int(limit), _LONGEST_PIECE)))
+            case ["health"]:
+                return json.dumps(await asyncio.to_thread(self._health))
+            case ["certificates"]:
+                listed = await asyncio.to_thread(self._certificates.listed)
+                return json.dumps({"certificates": [asdict(each) for each in listed]})
             case ["status"]:
                 return json.dumps({"sandboxes": await asyncio.to_thread(self._sandboxes)})
             case _:
                 return "what"
+
+    def _trusts(self, uid: int) -> bool:
+        """Whether it is control who asks, or root: nginx may connect, too."""
+        return uid in (0, self._config.control_uid)
+
+    async def _read(self, website_id: int, kind: str, offset: int, limit: int) -> logs.Piece:
+        keeper = self._keepers.get(website_id)
+        if keeper is None:
+            return logs.Piece("", 0, 0, 0)
+        return await asyncio.to_thread(logs.read, self._config, keeper.website, kind, offset, limit)
+
+    async def _follow(self, words: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer ``follow WEBSITE_ID KIND OFFSET``: a piece at once, then one whenever something was written, until
+        whoever asked leaves or the website is deleted."""
+        _, given, kind, start = words
+        website_id, offset = int(given), int(start)
+        if kind not in logs.KINDS:
+            raise ValueError(kind)
+        gone = asyncio.ensure_future(reader.read())
+        try:
+            piece = await self._read(website_id, kind, offset, _PIECE_BYTES)
+            await _say(writer, _piece(piece))
+            while (keeper := self._keepers.get(website_id)) and not gone.done():
+                size = logs.size(self._config, keeper.website, kind)
+                more = piece.next - piece.offset >= _PIECE_BYTES - _CUT_BYTES
+                if size == piece.size and not more:
+                    await asyncio.wait({gone}, timeout=_GLANCE_SECONDS)
+                    continue
+                skipped = size - _PIECE_BYTES - piece.next if size - piece.next > _BEHIND_BYTES else 0
+                latest = await self._read(website_id, kind, piece.next + skipped, _PIECE_BYTES)
+                piece = replace(latest, skipped=skipped)
+                if piece.text or piece.rotated:
+                    await _say(writer, _piece(piece))
+        finally:
+            gone.cancel()
 
     def _sandboxes(self) -> list[dict[str, object]]:
         return [
@@ -142,6 +207,10 @@ class Questions:
             for instance in keeper.seen.instances
             if instance.id in keeper.sandboxes
         ]
+
+
+def _piece(piece: logs.Piece) -> str:
+    return json.dumps(asdict(piece))
 
 
 async def _say(writer: asyncio.StreamWriter, answer: str) -> None:

@@ -26,6 +26,11 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Checking:
+    """Its server takes connections; now its health check is asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unhealthy:
     """Its server takes connections, but the health check's time is up."""
 
@@ -51,7 +56,7 @@ class Exited:
     """Its process 1 is gone."""
 
 
-Event = Accepted | Unhealthy | Idle | Elsewhere | Exited
+Event = Accepted | Checking | Unhealthy | Idle | Elsewhere | Exited
 
 
 class Watch:
@@ -125,7 +130,10 @@ class Watch:
         return 0.004 if age < _EAGER_SECONDS else 0.05
 
     async def _accepted(self) -> None:
-        reason = await self._unhealthy() if self._check else None
+        reason = None
+        if self._check:
+            self._tell(Checking())
+            reason = await self._unhealthy()
         if self._sandbox.exited:
             return
         self._tell(Unhealthy(reason) if reason else Accepted())

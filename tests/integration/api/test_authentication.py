@@ -12,7 +12,7 @@ from tests.integration.api.conftest import Caller
 _SITE, _SSL = "websites/alice.example.org/", "domains/alice.example.org/ssl/"
 ENDPOINTS = [
     ("GET", "websites/"), ("POST", "websites/"), ("GET", _SITE), ("PATCH", _SITE), ("DELETE", _SITE),
-    ("POST", _SITE + "reload/"), ("GET", _SITE + "domains/"), ("POST", _SITE + "domains/"),
+    ("POST", _SITE + "reload/"), ("GET", _SITE + "metrics/"), ("GET", _SITE + "domains/"), ("POST", _SITE + "domains/"),
     ("GET", _SITE + "domains/www.shop.test/"), ("PATCH", _SITE + "domains/www.shop.test/"),
     ("DELETE", _SITE + "domains/www.shop.test/"), ("GET", _SSL), ("POST", _SSL), ("DELETE", _SSL),
 ]  # fmt: skip

@@ -46,11 +46,19 @@ def test_the_path_of_a_certificate(alice: Caller) -> None:
     "path",
     ["/api/", "/api/v2/", "/api/v1/user/", "/api/v1/user/alice/", "/api/v1/user/alice/websites/x.test/reload/more",
      "/api/v1/user/alice/websites/x.test/stop", "/api/v1/user/alice/domains/", "/api/v1/user/alice/domains/x.test/",
-     "/nothing", "/api/%00", "/%ff%fe"],
+     "/api/%00"],
 )  # fmt: skip
 def test_what_nothing_serves(anyone: httpx.Client, path: str) -> None:
     answer = anyone.get(path)
     assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/%ff%fe", "/websites/x.test/nothing", "/operator/nothing"])
+def test_what_no_page_serves(anyone: httpx.Client, path: str) -> None:
+    answer = anyone.get(path)
+    assert answer.status_code == 404
+    assert "<title>There is nothing here · Hereabouts</title>" in answer.text
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
 def test_another_host(anyone: httpx.Client) -> None:
@@ -62,10 +70,11 @@ def test_another_host(anyone: httpx.Client) -> None:
         assert anyone.get("/api/v1/user/alice/websites/", headers={"Host": host}).status_code == 401
 
 
-def test_welcome(anyone: httpx.Client) -> None:
-    answer = anyone.get("/")
+def test_the_first_page_asks_to_sign_in(anyone: httpx.Client) -> None:
+    answer = anyone.get("/", follow_redirects=True)
     assert answer.status_code == 200
-    assert "<title>Hereabouts</title>" in answer.text
+    assert "<title>Sign in · Hereabouts</title>" in answer.text
     assert 'href="/api/docs/"' in answer.text
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Frame-Options"] == "DENY"

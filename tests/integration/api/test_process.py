@@ -33,7 +33,7 @@ def _status(pid: int) -> dict[str, str]:
 @needs_root
 def test_no_privileges(apart: Config) -> None:
     with serving(apart) as process, visitor(apart) as client:
-        assert client.get("/").status_code == 200
+        assert client.get("/sign-in/").status_code == 200
         found = _status(process.pid)
         ids = "\t".join([str(apart.control_uid)] * 4)
         assert (found["Uid"], found["Gid"], found["Groups"]) == (ids, ids, "")
@@ -51,12 +51,12 @@ def test_only_nginx_reaches_it(apart: Config) -> None:
 
 def test_killed_it_comes_back(apart: Config) -> None:
     with serving(apart) as process, visitor(apart) as client:
-        assert client.get("/").status_code == 200
+        assert client.get("/sign-in/").status_code == 200
         process.send_signal(signal.SIGKILL)
         process.wait(10)
     assert apart.control_socket.exists()  # what it left is no hindrance
     with serving(apart), visitor(apart) as client:
-        assert client.get("/").status_code == 200
+        assert client.get("/sign-in/").status_code == 200
 
 
 def test_what_callers_do_wrong_is_not_in_its_log(
@@ -82,6 +82,6 @@ def test_what_callers_do_wrong_is_not_in_its_log(
 def test_it_ends_when_told_to(apart: Config, number: signal.Signals) -> None:
     with serving(apart) as process:
         with visitor(apart) as client:
-            assert client.get("/").status_code == 200
+            assert client.get("/sign-in/").status_code == 200
         process.send_signal(number)
         process.wait(8)

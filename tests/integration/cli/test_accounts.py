@@ -28,7 +28,7 @@ def alice(hereabouts: Run, tmp_path: Path) -> Path:
 def test_add_makes_a_private_home(alice: Path, hereabouts: Run) -> None:
     home = (alice / "homes" / "alice").stat()
     (row,) = json.loads(hereabouts("user", "list", "--json").stdout)
-    assert row == {"name": "alice", "uid": home.st_uid, "operator": False, "websites": 0}
+    assert row == {"name": "alice", "uid": home.st_uid, "operator": False, "suspended": False, "websites": 0}
     assert stat.S_IMODE(home.st_mode) == 0o700
 
 

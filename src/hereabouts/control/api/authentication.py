@@ -6,8 +6,8 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from hereabouts.control import services
-from hereabouts.control.models import Account
+from hereabouts.control import audit, services
+from hereabouts.control.models import Account, Way
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -19,9 +19,11 @@ class TokenAuthentication(BaseAuthentication):
         if not words or words[0].lower() != b"token":
             return None
         token = words[1].decode("latin-1") if len(words) == 2 else ""
-        account = services.authenticate_token(token)
+        address = request.META.get("HTTP_X_REAL_IP", "")
+        account = services.authenticate_token(token, address)
         if account is None:
             raise AuthenticationFailed("Invalid token.")
+        audit.act_as(account.username, Way.API, address)
         return account, token
 
     def authenticate_header(self, request: Request) -> str:

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from hereabouts.errors import (
+    AccountSuspended,
     DomainTaken,
     InvalidInput,
     MainDomain,
@@ -24,6 +25,7 @@ from hereabouts.errors import (
     NoSuchDomain,
     NoSuchWebsite,
     OrderFailed,
+    SupervisorAway,
     WebsiteDisabled,
 )
 
@@ -59,10 +61,14 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
             return Response({"detail": detail}, error.status_code, headers={"Retry-After": str(seconds)})
         case WebsiteDisabled() | MainDomain():
             return Response({"detail": str(error)}, status.HTTP_400_BAD_REQUEST)
+        case SupervisorAway():
+            answered = Response({"detail": str(error)}, 503, headers={"Retry-After": "2"})
+            answered._has_been_logged = True  # type: ignore[attr-defined]  # up says so, once
+            return answered
         case OperationalError():
             _log.error("The database does not do its work: %s", error)
             return Response({"detail": DATABASE.format(error)}, 503, headers={"Retry-After": "5"})
-        case PermissionDenied() | NoSuchAccount():
+        case PermissionDenied() | NoSuchAccount() | AccountSuspended():
             error = exceptions.PermissionDenied()
     return exception_handler(error, context)
 

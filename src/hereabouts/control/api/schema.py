@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
@@ -15,6 +16,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework.serializers import Serializer
 
 from hereabouts.control.api import serializers as shapes
+from hereabouts.control.metrics import PERIODS
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call,misc,unused-ignore]
@@ -33,6 +35,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         }
 
 
+@csrf_exempt
 @require_safe
 def serve(request: HttpRequest) -> HttpResponse:
     """The OpenAPI schema, as JSON."""
@@ -120,6 +123,9 @@ CERTIFICATE_BODIES = _bodies(
 
 USERNAME = OpenApiParameter("username", str, OpenApiParameter.PATH, description="Your user name, in any case.")
 DOMAIN = OpenApiParameter("domain", str, OpenApiParameter.PATH, description="The website's domain, any of them.")
+PERIOD = OpenApiParameter(
+    "period", str, OpenApiParameter.QUERY, enum=list(PERIODS), default="hour", description="How far back to look."
+)
 NAME = OpenApiParameter("name", str, OpenApiParameter.PATH, description="One of the website's domains.")
 
 _TAKEN = {"domain_name": ["domain with this domain name already exists."]}
@@ -143,11 +149,32 @@ BODY_REFUSALS = {
     415: _detail("Neither JSON nor a form.", 'Unsupported media type "text/plain" in request.'),
 }
 MISSING = {404: _detail("No such website of this user.", "Not found.")}
+QUERY = {
+    400: OpenApiResponse(
+        OpenApiTypes.OBJECT,
+        "What is wrong in the query: sentences by name.",
+        [OpenApiExample("Limit", value={"limit": ["Ensure this value is greater than or equal to 1024."]})],
+    ),
+}
+AWAY = {
+    503: _detail(
+        "A part of the platform is being started. The header `Retry-After` says in how many seconds to try again.",
+        "The supervisor is not answering, so what is in the log can't be told now. Websites keep running; try again in "
+        "a moment.",
+    ),
+}
 MISSING_DOMAIN = {404: _detail("No such domain of this user's websites.", "Not found.")}
 MISSING_CERTIFICATE = {
     404: _detail(
         "No such domain of this user's websites, or no certificate of its own.",
         "There is no certificate for www.example.org. Order one, or upload your own.",
+    ),
+}
+BAD_PERIOD = {
+    400: OpenApiResponse(
+        OpenApiTypes.OBJECT,
+        "There is no such period.",
+        [OpenApiExample("No such period", value={"period": ["Give hour, day, week or month."]})],
     ),
 }
 MAIN_DOMAIN = {
@@ -219,4 +246,21 @@ WEBSITE_EXAMPLES = [
         request_only=True,
         media_type="application/json",
     ),
+]
+POINT_EXAMPLES = [
+    _example(
+        "A point",
+        {
+            "at": "2026-01-02T03:04:00Z",
+            "seconds": 20,
+            "requests": {"1xx": 0.0, "2xx": 12.35, "3xx": 0.0, "4xx": 0.05, "5xx": 0.0},
+            "latency": {"p50": 0.0034, "p95": 0.0091, "p99": 0.0238},
+            "bytes": 48213,
+            "connections": 2,
+            "cpu": 0.021,
+            "memory_bytes": 38273024,
+            "restarts": 0,
+        },
+        "200",
+    )
 ]

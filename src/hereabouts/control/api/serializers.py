@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +12,10 @@ from rest_framework.fields import empty
 from rest_framework.utils.html import is_html_input
 
 from hereabouts.control.models import Certificate, Domain, Website
-from hereabouts.control.notices import notice
+from hereabouts.control.states import state
 from hereabouts.core.certificate import Kind
 from hereabouts.core.domains import cname, is_custom
 from hereabouts.core.webapp import MAX_HSTS_SECONDS, Status, log_name
-
-UNATTENDED = "The supervisor is not answering; the change will be carried out once it runs."
 
 
 class Text(serializers.CharField):
@@ -226,6 +224,51 @@ class WebsiteOutput(serializers.Serializer[Any]):
     state = StateOutput()
 
 
+class PieceInput(serializers.Serializer[Any]):
+    """Which part of a log, in bytes."""
+
+    offset = serializers.IntegerField(
+        required=False, min_value=-(1 << 53), max_value=1 << 53,
+        help_text="Where to begin: the `next` of an earlier answer. Negative: so many from the end, from the beginning "
+        "of a line on. Left out: the last `limit`.",
+    )  # fmt: skip
+    limit = serializers.IntegerField(default=65_536, min_value=1024, max_value=262_144, help_text="How many at most.")
+
+
+class PieceOutput(serializers.Serializer[Any]):
+    """A part of a log."""
+
+    text = serializers.CharField(allow_blank=True)
+    offset = serializers.IntegerField(help_text="The byte where the text begins.")
+    next = serializers.IntegerField(help_text="The byte where the next part begins.")
+    size = serializers.IntegerField(help_text="How many bytes the log has now.")
+    rotated = serializers.BooleanField(help_text="It was begun anew and is shorter than the offset asked for.")
+
+
+class StepOutput(serializers.Serializer[Any]):
+    """One step of a start."""
+
+    name = serializers.CharField()
+    at = serializers.DateTimeField()
+    seconds = serializers.FloatField(help_text="How long it took, or takes by now.")
+    status = serializers.ChoiceField(choices=["running", "done", "failed"])
+
+
+class StepsOutput(serializers.Serializer[Any]):
+    """The latest start of a website, step by step."""
+
+    steps = StepOutput(many=True)
+    problem = serializers.CharField(allow_null=True, help_text="Why the last step failed.")
+
+
+class LookupOutput(serializers.Serializer[Any]):
+    """What the DNS says of a domain."""
+
+    domain_name = serializers.CharField()
+    detail = serializers.CharField(allow_null=True, help_text="What is wrong, and what to do; null: it leads here.")
+    checked_at = serializers.DateTimeField(allow_null=True)
+
+
 class DetailOutput(serializers.Serializer[Any]):
     """Why a request was refused."""
 
@@ -283,37 +326,46 @@ def domain_object(website: Website, domain: Domain) -> dict[str, Any]:
 
 
 def _state_object(website: Website, *, attended: bool) -> dict[str, Any]:
-    seen = getattr(website, "observation", None)
-    if seen is None:
-        status = Status.STARTING if website.enabled else Status.DISABLED
-        since, detail = website.created_at.timestamp(), None
-    else:
-        status, since, detail = Status(seen.status), seen.since, seen.detail
-        if website.enabled and status is Status.DISABLED:
-            status, detail = Status.STARTING, None
-        elif not website.enabled:
-            status, detail = Status.DISABLED, None
-    if not attended:
-        detail = UNATTENDED
-    elif status in (Status.RUNNING, Status.SLEEPING) and detail is None:
-        detail = notice(website, time.time())
-    return {"status": status.value, "since": _moment(since), "detail": detail}
+    found = state(website, attended=attended)
+    return {"status": found.status.value, "since": moment(found.since), "detail": found.detail}
+
+
+def piece_object(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of a log, from what the supervisor said."""
+    return {name: found[name] for name in ("text", "offset", "next", "size", "rotated")}
+
+
+def steps_object(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The steps of a start, from what the supervisor said."""
+    steps = [{**step, "at": moment(step["at"]), "seconds": round(step["seconds"], 3)} for step in found["steps"]]
+    return {"steps": steps, "problem": found["problem"]}
+
+
+def lookup_object(domain: Domain) -> dict[str, Any]:
+    """What the DNS said of a domain. One of the platform's own leads here."""
+    custom = is_custom(domain.name, settings.CONFIG.domain)
+    checked = domain.dns_checked_at if custom else None
+    return {
+        "domain_name": domain.name,
+        "detail": domain.dns_detail if custom else None,
+        "checked_at": None if checked is None else moment(checked),
+    }
 
 
 def certificate_object(row: Certificate) -> dict[str, Any]:
     """The certificate in use as the API tells of it; ``renewal`` is there for those that are renewed by themselves."""
-    renewal = {"next": _moment(row.renew_at or row.next_try_at), "problem": row.problem}
+    renewal = {"next": moment(row.renew_at or row.next_try_at), "problem": row.problem}
     if row.problem:
-        renewal["next"] = _moment(row.next_try_at)
+        renewal["next"] = moment(row.next_try_at)
     return {
         "cert_type": row.kind,
         "issuer_name": row.issuer,
         "subject_name": row.subject,
         "subject_alternate_names": row.names,
-        "not_after": _moment(row.not_after, "%Y%m%dT%H%M%SZ"),
+        "not_after": moment(row.not_after, "%Y%m%dT%H%M%SZ"),
         "renewal": renewal if row.kind == Kind.ACME.value else None,
     }
 
 
-def _moment(seconds: float, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
+def moment(seconds: float, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime(form)

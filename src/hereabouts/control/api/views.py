@@ -20,9 +20,8 @@ from hereabouts.control.api import serializers as shapes
 from hereabouts.control.api.permissions import OwnUrl
 from hereabouts.control.api.throttling import PerMinute, Strangers
 from hereabouts.control.bodies import ARRIVED
-from hereabouts.control.models import Account, Observation, Website
+from hereabouts.control.models import Account, Website
 from hereabouts.core.domains import is_custom
-from hereabouts.core.lifecycle import RELOAD_FAILED
 
 
 class WebsitesView(APIView):
@@ -152,18 +151,8 @@ class WebsiteReload(WebsitesView):
         arrived = cast(ASGIRequest, request._request).scope[ARRIVED]
         generation = reloads.reload_website(website, arrived)
         settled = asking.settle(website.pk, generation)
-        seen: Observation | None = getattr(services.latest(website), "observation", None)
-        if seen and seen.serving >= generation:
-            return Response({"status": "OK"})
-        detail = (seen and seen.detail) or ""
-        if seen and seen.failed >= generation:
-            return _reload_error("reload_failed", detail.removeprefix(RELOAD_FAILED))
-        if settled is None:
-            return _reload_error("reload_pending", shapes.UNATTENDED)
-        if not detail or detail.startswith(RELOAD_FAILED):  # that was an earlier reload
-            old = " Until it serves, the old one does." if seen and seen.serving else ""
-            detail = f"The new process is still starting.{old}"
-        return _reload_error("reload_pending", detail)
+        outcome = reloads.outcome(website, generation, settled)
+        return Response({"status": "OK"}) if outcome.kind == "done" else _reload_error(outcome.kind, outcome.message)
 
 
 def _reload_error(kind: str, message: str) -> Response:

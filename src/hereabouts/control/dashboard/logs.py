@@ -1,0 +1,123 @@
+"""The logs of one website: their ends, live as they are written, and whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.views.decorators.http import require_safe
+
+from hereabouts.control import asking
+from hereabouts.control.dashboard import one
+from hereabouts.control.models import Website
+from hereabouts.errors import PlatformNotRunning, SupervisorAway
+
+KINDS = (
+    ("error", "Error", "What its processes write to standard error, and lines of the platform's own."),
+    ("server", "Server", "What its processes print: standard output."),
+    ("access", "Access", "A line for each request."),
+)
+_SHOWN_LINES = 200
+_END_BYTES = 262_144
+_PIECE_BYTES = 262_144
+_BEAT_SECONDS = 15.0
+"""A stream without news says so as often, which keeps it open and shows whether somebody is still there."""
+_LIFE_SECONDS = 60.0
+"""A stream ends after this time; browsers come back at once, and it is looked again who they are."""
+
+
+@one.tab("Logs", "logs", 50)
+@require_safe
+def logs(request: HttpRequest, website: Website) -> HttpResponse:
+    """The last lines of one log that hold ``q``; the page's script goes on from there."""
+    kind = request.GET.get("kind", "")
+    kind = kind if kind in [name for name, _, _ in KINDS] else KINDS[0][0]
+    sought = request.GET.get("q", "")[:200]
+    try:
+        piece = asking.log(website.pk, kind, -_END_BYTES, _END_BYTES)
+        away = ""
+    except SupervisorAway as error:
+        piece, away = {"text": "", "next": 0}, str(error)
+    lines = piece["text"].removesuffix("\n").split("\n") if piece["text"] else []
+    found = [line for line in lines if sought.lower() in line.lower()]
+    context = {
+        "kinds": [(name, title, name == kind) for name, title, _ in KINDS],
+        "kind": kind,
+        "about": next(about for name, _, about in KINDS if name == kind),
+        "lines": found[-_SHOWN_LINES:],
+        "next": piece["next"],
+        "sought": sought,
+        "away": away,
+        "file": f"{website.domain_name}.{kind}.log",
+    }
+    return one.page(request, website, "dashboard/logs.html", context)
+
+
+@one.action("logs/(?P<kind>access|error|server)/download")
+@require_safe
+def download(request: HttpRequest, website: Website, kind: str) -> HttpResponseBase:
+    """The whole log as a file."""
+    connection.close()
+    answer = StreamingHttpResponse(_whole(website.pk, kind), content_type="text/plain; charset=utf-8")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{website.domain_name}.{kind}.log"'
+    return answer
+
+
+async def _whole(number: int, kind: str) -> AsyncIterator[str]:
+    offset, end = 0, None
+    while end is None or offset < end:
+        try:
+            piece = await asyncio.to_thread(asking.log, number, kind, offset, _PIECE_BYTES)
+        except SupervisorAway:
+            return
+        if not piece["text"] or piece["rotated"]:
+            return
+        yield piece["text"]
+        end = piece["size"] if end is None else end  # what is written meanwhile is not waited for
+        offset = piece["next"]
+
+
+@one.action("logs/(?P<kind>access|error|server)/stream")
+@require_safe
+def stream(request: HttpRequest, website: Website, kind: str) -> HttpResponseBase:
+    """What is written from ``offset`` on, as server-sent events: pieces of the log in JSON, their ids the next offsets.
+
+    https://html.spec.whatwg.org/multipage/server-sent-events.html
+    """
+    given = request.headers.get("Last-Event-ID") or request.GET.get("offset", "")
+    offset = int(given) if given.isdecimal() and len(given) < 16 else -_PIECE_BYTES // 4
+    connection.close()  # else it would stay open for as long as the page does
+    return StreamingHttpResponse(
+        _events(website.pk, kind, offset),
+        content_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(number: int, kind: str, offset: int) -> AsyncIterator[str]:
+    ends = time.monotonic() + _LIFE_SECONDS
+    yield "retry: 500\n\n"
+    pieces = asking.follow(number, kind, offset)
+    waiting: asyncio.Task[dict[str, Any]] | None = None
+    try:
+        while time.monotonic() < ends:
+            waiting = waiting or asyncio.ensure_future(anext(pieces))
+            done, _ = await asyncio.wait({waiting}, timeout=_BEAT_SECONDS)
+            if not done:
+                yield ": still here\n\n"
+                continue
+            piece = waiting.result()
+            waiting = None
+            yield f"id: {piece['next']}\ndata: {json.dumps(piece)}\n\n"
+    except (StopAsyncIteration, PlatformNotRunning):
+        return  # deleted, or the supervisor is being started: the browser asks again
+    finally:
+        if waiting:
+            waiting.cancel()
+            await asyncio.wait({waiting})
+        await pieces.aclose()

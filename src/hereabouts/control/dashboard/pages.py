@@ -1,0 +1,49 @@
+"""The first page, and what is shown where there is none."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect, render
+
+from hereabouts.control.api import errors
+from hereabouts.control.dashboard import access
+
+_API = "/api/"
+
+
+def first(request: HttpRequest) -> HttpResponseBase:
+    """The websites of who is signed in."""
+    if not request.user.is_authenticated:
+        return access.to_sign_in(request)
+    return redirect("websites")
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
+    """404, as a page or as the API says it."""
+    if request.path.startswith(_API):
+        return errors.not_found(request, exception)
+    return _trouble(request, "There is nothing here", "The address may be mistyped, or what was here is gone.", 404)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
+    """400 for a request that could not be read."""
+    return errors.bad_request(request, exception)
+
+
+def refused(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponseBase:
+    """403, for a form that was not sent from a page of ours, or from one that was open too long."""
+    text = "The page was open for too long, or cookies are off. Go back, load it again, and repeat what you did."
+    return _trouble(request, "This form could not be taken", text, 403)
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    """500: a fault of our own."""
+    if request.path.startswith(_API):
+        return errors.server_error(request)
+    return _trouble(
+        request, "Something went wrong on our side", "The operator finds what it was in the platform's logs.", 500
+    )
+
+
+def _trouble(request: HttpRequest, title: str, text: str, code: int) -> HttpResponseBase:
+    return render(request, "dashboard/trouble.html", {"title": title, "text": text}, status=code)

@@ -1,0 +1,43 @@
+"""What every keeper shares, and the times by which it plans."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hereabouts.config import Config
+from hereabouts.core.lifecycle import Limits
+from hereabouts.core.webapp import Observation
+from hereabouts.sandbox.network import Spare
+from hereabouts.supervisor.kernel import KernelLog
+from hereabouts.supervisor.names import Certificates
+from hereabouts.supervisor.starts import StartQueue
+
+
+@dataclass(frozen=True)
+class Means:
+    """What every keeper shares."""
+
+    config: Config
+    secret: bytes
+    seccomp: dict[str, Any] | None
+    networks: Spare
+    starts: StartQueue
+    kernel: KernelLog
+    record: Callable[[int, Observation], Awaitable[bool]]
+    """Writes an observation down; False when that could not be done now."""
+    owner: Callable[[str], int | None]
+    """The id of the website that has a name now."""
+    certificates: Certificates
+
+
+def limits(config: Config) -> Limits:
+    """The plan's times, from the settings."""
+    return Limits(
+        start=config.start_seconds,
+        drain=config.drain_seconds,
+        stop=config.stop_seconds,
+        crash_limit=config.crash_limit,
+        crash_pause=config.crash_pause_seconds,
+    )

@@ -1,0 +1,118 @@
+"""A real Chromium that visits the dashboard of the running platform."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from hereabouts.sandbox import network
+from tests.platform import Account, Platform
+
+CHROMIUM = Path("/usr/bin/chromium")
+PASSWORD = "correct horse battery staple"
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 740}
+
+
+@contextmanager
+def chromium(platform: Platform) -> Iterator[Browser]:
+    """Debian's Chromium in a network of its own, from which the platform is reached as from a sandbox.
+
+    On this machine's network it would cut its requests short whenever a sandbox comes or goes (ERR_NETWORK_CHANGED).
+    As root it has no sandbox of its own.
+    """
+    assert CHROMIUM.exists(), "chromium is not installed: `make test` installs it"
+    launcher = platform.directory / "chromium"
+    arguments = [f"--host-resolver-rules=MAP * {network.gateway(platform.config)}", "--no-sandbox"]
+    with network.namespace(platform.config) as place, sync_playwright() as playwright:
+        launcher.write_text(f'#!/bin/sh\nexec nsenter --net={place} {CHROMIUM} "$@"\n', encoding="utf-8")
+        launcher.chmod(0o755)
+        browser = playwright.chromium.launch(executable_path=str(launcher), args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser(running: Platform) -> Iterator[Browser]:
+    """One for a file of tests: while it is there this thread has an event loop, where Django's models refuse work."""
+    with chromium(running) as made:
+        yield made
+
+
+@dataclass
+class Visitor:
+    """Somebody at a browser."""
+
+    platform: Platform
+    context: BrowserContext
+    page: Page
+    complaints: list[str]
+
+    def open(self, path: str) -> Page:
+        """Open a page of the dashboard."""
+        answer = self.page.goto(self.platform.api + path)
+        assert answer and answer.status < 500, f"{path}: {answer and answer.status}"
+        return self.page
+
+    def sign_in(self, name: str) -> Page:
+        """Sign in with the password of every account of the tests."""
+        self.open("/sign-in/")
+        self.page.get_by_label("Name").fill(name)
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url(re.compile(r"/websites(/|$)"))
+        return self.page
+
+    def accessible(self) -> None:
+        """No violation of axe-core's rules on the page as it is."""
+        found = Axe().run(self.page)
+        assert found.violations_count == 0, f"{self.page.url}\n{found.generate_report()}"
+
+    def fits(self) -> None:
+        """Nothing is wider than the window."""
+        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{self.page.url} is {wide} px too wide"
+
+
+@contextmanager
+def visitor(browser: Browser, platform: Platform, **options: Any) -> Iterator[Visitor]:
+    """A browser window of its own. A script or style that is refused, or an error in a script, fails the test."""
+    options.setdefault("viewport", DESKTOP)
+    context = browser.new_context(ignore_https_errors=True, **options)
+    context.set_default_timeout(20_000)
+    complaints: list[str] = []
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: _note(complaints, message))
+    try:
+        yield Visitor(platform, context, page, complaints)
+    finally:
+        context.close()
+    assert complaints == []
+
+
+def _note(complaints: list[str], message: ConsoleMessage) -> None:
+    if message.type == "error" and "Failed to load resource" not in message.text:
+        complaints.append(message.text)
+
+
+@pytest.fixture
+def window(browser: Browser, running: Platform, alice: Account) -> Iterator[Visitor]:
+    """Alice's browser, signed in."""
+    with visitor(browser, running) as made:
+        made.sign_in("alice")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def operator(running: Platform) -> str:
+    """An operator's name."""
+    running.cli("user", "add", "olivia", "--operator", "--password-stdin", input=f"{PASSWORD}\n")
+    return "olivia"

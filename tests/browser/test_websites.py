@@ -1,0 +1,158 @@
+"""Websites in a browser: created with its steps, changed, its live log, deleted; for every eye and window."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import DESKTOP, PHONE, Visitor, visitor
+from tests.integration.sites import PLAIN, newer, site
+from tests.platform import Account, Platform, wait_for
+
+COMMAND = "/usr/bin/python3 shown.py $DOMAIN_SOCKET"
+DOMAIN = "shown-alice.localhost"
+PAGE = f"/websites/{DOMAIN}"
+HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
+
+
+@pytest.fixture(scope="module")
+def website(alice: Account) -> Iterator[str]:
+    """Alice's website, which serves."""
+    alice.write("shown.py", PLAIN)
+    with site(alice, COMMAND, DOMAIN) as made:
+        assert made["state"]["status"] == "running", made
+        yield DOMAIN
+
+
+def append(alice: Account, text: str) -> None:
+    with (alice.platform.config.logs / alice.name / f"{DOMAIN}.error.log").open("a", encoding="utf-8") as log:
+        log.write(text)
+
+
+def test_a_new_website_from_its_framework_to_its_first_visitor(window: Visitor, alice: Account) -> None:
+    domain = "fresh-alice.localhost"
+    alice.write("shown.py", PLAIN)
+    page = window.open("/websites/new/")
+    page.get_by_label("Name").fill("fresh-bob.localhost")
+    expect(page.locator("#name-said")).to_contain_text("Under localhost your websites can be")
+    page.get_by_label("Name").fill(domain)
+    expect(page.locator("#name-said")).to_have_text(f"{domain} is free.")
+    expect(page.get_by_label("Command of the website")).to_have_value(re.compile("my_fresh_alice/bin/uvicorn"))
+    page.get_by_label("Flask").check()
+    expect(page.get_by_label("Command of the website")).to_have_value(re.compile("my_fresh_alice/bin/gunicorn"))
+    expect(page.locator("#recipe-shell")).to_contain_text("pip install flask gunicorn")
+    page.get_by_label("Own command").check()
+    expect(page.locator("#recipe-shell")).to_have_count(0)
+    page.get_by_label("Command of the website").fill(COMMAND)
+    page.get_by_role("button", name="Create the website").click()
+    try:
+        page.wait_for_url(f"**/websites/{domain}?watch=1")
+        expect(page.locator("#progress .state")).to_have_text("Running")
+        expect(page.locator("#progress")).to_contain_text("The latest start took")
+        alice.write("shown.py", newer(PLAIN))
+        page.get_by_role("button", name="Reload").click()
+        wait_for(lambda: alice.platform.visit(domain).json()["version"] == "the newer one")
+        expect(page.locator("#progress")).to_contain_text("The latest start took")
+        expect(page.locator("#progress[hx-get]")).to_have_count(0)
+        page.get_by_role("link", name="Danger zone").click()
+        button = page.get_by_role("button", name=f"Delete {domain}")
+        expect(button).to_be_disabled()
+        page.get_by_label("To confirm, type").fill(domain)
+        button.click()
+        page.wait_for_url(re.compile(r"/websites/?$"))
+        expect(page.get_by_role("status").first).to_contain_text(f"{domain} is deleted.")
+    finally:
+        alice.call("DELETE", f"{domain}/")
+        alice.write("shown.py", PLAIN)
+
+
+def test_a_start_that_fails_shows_why(window: Visitor, alice: Account) -> None:
+    domain = "failing-alice.localhost"
+    alice.write("failing.py", "raise ValueError('no such luck')\n")
+    page = window.open("/websites/new/?framework=own")
+    page.get_by_label("Name").fill(domain)
+    page.get_by_label("Command of the website").fill("/usr/bin/python3 failing.py")
+    page.get_by_role("button", name="Create the website").click()
+    try:
+        expect(page.locator("#progress")).to_contain_text("ValueError: no such luck")
+        page.get_by_role("link", name="Read the error log").click()
+        expect(page.locator("#log")).to_contain_text("ValueError: no such luck")
+    finally:
+        alice.call("DELETE", f"{domain}/")
+
+
+def test_a_log_is_live_filtered_and_paused(window: Visitor, alice: Account, website: str) -> None:
+    page = window.open(f"{PAGE}/logs/")
+    expect(page.locator("#live")).to_have_text("Live")
+    append(alice, "first line\nsecond ")
+    expect(page.get_by_text("first line", exact=True)).to_be_visible()
+    append(alice, f"line\n{HOSTILE}\n")
+    expect(page.get_by_text("second line", exact=True)).to_be_visible()
+    expect(page.get_by_text(HOSTILE, exact=True)).to_be_visible()
+    assert page.title() != "taken"
+    page.get_by_label("Only lines that hold").fill("FIRST")
+    expect(page.get_by_text("second line", exact=True)).to_be_hidden()
+    expect(page.get_by_text("first line", exact=True)).to_be_visible()
+    page.get_by_label("Only lines that hold").fill("")
+    page.get_by_role("button", name="Pause").click()
+    append(alice, "while it is paused\n")
+    other = window.context.new_page()
+    other.goto(f"{window.platform.api}{PAGE}/logs/")
+    append(alice, "and this\n")
+    expect(other.get_by_text("and this")).to_be_visible()
+    other.close()
+    expect(page.get_by_text("while it is paused")).to_have_count(0)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("while it is paused")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == f"{DOMAIN}.error.log"
+    assert "while it is paused" in download.value.path().read_text()
+
+
+def test_a_hostile_line_of_the_past_is_only_text(window: Visitor, alice: Account, website: str) -> None:
+    append(alice, f"{HOSTILE}\n")
+    page = window.open(f"{PAGE}/logs/")
+    expect(page.get_by_text(HOSTILE, exact=True).first).to_be_visible()
+    assert page.title() != "taken"
+
+
+def test_the_command_is_previewed(window: Visitor, website: str) -> None:
+    page = window.open(f"{PAGE}/command/")
+    page.get_by_label("Health check, a path").fill("/health")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("heading", name="What would change")).to_be_visible()
+    expect(page.get_by_label("Health check, a path")).to_have_value("/health")
+    page.get_by_label("Health check, a path").fill("health")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("Give a path such as /health")
+
+
+def test_the_list_is_searched_while_typing(window: Visitor, website: str) -> None:
+    page = window.open("/websites/")
+    expect(page.get_by_role("link", name=DOMAIN, exact=True)).to_be_visible()
+    page.get_by_label("Part of a name").fill("nothing like it")
+    expect(page.get_by_text("No name of yours holds")).to_be_visible()
+    page.get_by_label("Part of a name").fill("shown")
+    expect(page.get_by_role("link", name=DOMAIN, exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_pages_are_for_everybody(
+    browser: Browser, running: Platform, website: str, scheme: str, size: dict[str, int], alice: Account
+) -> None:
+    append(alice, "x" * 300 + "\n")
+    with visitor(browser, running, color_scheme=scheme, viewport=size) as window:
+        window.sign_in("alice")
+        for path in (
+            "/websites/",
+            "/websites/new/",
+            *(f"{PAGE}/{tab}" for tab in ("", "command", "domains", "logs", "delete")),
+        ):
+            window.open(path)
+            window.fits()
+            window.accessible()

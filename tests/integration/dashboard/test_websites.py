@@ -1,0 +1,434 @@
+"""The pages of websites: the list, a new one, one with its tabs, as Alice, Bob, an operator and nobody."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from tests.integration.dashboard.conftest import Person
+from tests.integration.sites import PLAIN, newer, site
+from tests.platform import Account, Platform, wait_for
+
+COMMAND = "/usr/bin/python3 plain.py $DOMAIN_SOCKET"
+DOMAIN = "pages-bob.localhost"
+PAGE = f"/websites/{DOMAIN}/"
+TABS = ("", "command/", "domains/", "logs/", "delete/")
+PARTS = ("steps/", "logs/error/stream/", "logs/error/download/")
+FORMS = (
+    ("reload/", {}),
+    ("enabled/", {"enabled": "no"}),
+    ("command/", {"command": "true"}),
+    ("domains/", {"do": "add", "domain_name": "www.pages-bob.test"}),
+    ("domains/", {"do": "remove", "domain": DOMAIN}),
+    ("domains/", {"do": "https", "hsts_seconds": "0"}),
+    ("delete/", {"confirmed": DOMAIN}),
+)
+HOSTILE = "<script>alert('x')</script>"
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture(scope="module")
+def website(bob: Account) -> Iterator[str]:
+    """Bob's website, which serves."""
+    bob.write("plain.py", PLAIN)
+    with site(bob, COMMAND, DOMAIN) as made:
+        assert made["state"]["status"] == "running", made
+        yield DOMAIN
+
+
+def status(account: Account, domain: str) -> str:
+    return str(account.get(domain)["state"]["status"])
+
+
+# Who may see what
+
+
+def test_nobody_is_sent_to_sign_in(anyone: Person, website: str) -> None:
+    for path in ("/websites/", "/websites/new/", "/websites/new/name/", *(PAGE + each for each in TABS + PARTS)):
+        answer = anyone.get(path)
+        assert answer.status_code == 302, path
+        assert answer.headers["Location"].startswith("/sign-in"), path
+        assert DOMAIN not in answer.text
+    assert anyone.get(PAGE + "steps/", headers=HTMX).status_code == 401
+
+
+def test_nobody_changes_anything(anyone: Person, bob: Account, website: str) -> None:
+    for path, data in FORMS:
+        answer = anyone.post(PAGE + path, data, form="/sign-in/")
+        assert answer.status_code == 302, path
+        assert answer.headers["Location"].startswith("/sign-in"), path
+    assert status(bob, DOMAIN) == "running"
+
+
+def test_anothers_website_is_not_there(alice_in: Person, bob: Account, website: str) -> None:
+    missing = alice_in.get("/websites/none-alice.localhost/")
+    assert missing.status_code == 404
+    for each in TABS + PARTS:
+        answer = alice_in.get(PAGE + each)
+        assert (answer.status_code, _plain(answer.text)) == (404, _plain(missing.text)), each
+    for path, data in FORMS:
+        assert alice_in.post(PAGE + path, data, form="/websites/new/").status_code == 404, path
+    assert DOMAIN not in alice_in.get("/websites/").text
+    assert status(bob, DOMAIN) == "running"
+    assert bob.get(DOMAIN)["webapp"]["command"] == COMMAND
+
+
+def _plain(text: str) -> str:
+    """A page without what differs each time."""
+    return re.sub(r'value="[A-Za-z0-9]{64}"|"X-CSRFToken": "[A-Za-z0-9]{64}"', "", text)
+
+
+def test_an_operator_sees_and_reloads_what_is_anothers(operator_in: Person, bob: Account, website: str) -> None:
+    for each in TABS:
+        assert operator_in.get(PAGE + each).status_code == 200, each
+    assert "of bob" in operator_in.get(PAGE).text
+    assert "The new process serves." in operator_in.sent(PAGE + "reload/", form=PAGE)
+    assert DOMAIN not in operator_in.get("/websites/").text  # that lists his own
+
+
+def test_a_form_from_elsewhere_is_refused(bob_in: Person, bob: Account, website: str) -> None:
+    for path, data in FORMS:
+        answer = bob_in.session.post(bob_in.platform.api + PAGE + path, data=data, timeout=60)
+        assert answer.status_code == 403, path
+    assert status(bob, DOMAIN) == "running"
+
+
+def test_actions_are_no_links(bob_in: Person, website: str) -> None:
+    for path in ("reload/", "enabled/"):
+        assert bob_in.get(PAGE + path).status_code == 405
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_with_and_without_a_slash(bob_in: Person, website: str, slash: str) -> None:
+    for path in ("/websites", "/websites/new", *(f"{PAGE}{each}".rstrip("/") for each in TABS)):
+        assert bob_in.get(path + slash).status_code == 200, path
+
+
+# The list
+
+
+def test_the_list_shows_state_address_and_certificate(bob_in: Person, website: str) -> None:
+    text = bob_in.get("/websites/").text
+    assert f'href="/websites/{DOMAIN}' in text
+    assert "Running" in text
+    assert bob_in.platform.config.site_url(DOMAIN) in text
+    assert "The platform&#x27;s" in text
+
+
+def test_an_empty_list_invites(running: Platform, alice: Account, alice_in: Person) -> None:
+    if not alice.call("GET").json():
+        assert "Nothing here yet" in alice_in.get("/websites/").text
+    assert "No name of yours holds" in alice_in.get("/websites/?q=nowhere").text or not alice.call("GET").json()
+
+
+def test_search_and_pages(bob_in: Person, website: str) -> None:
+    assert DOMAIN in bob_in.get("/websites/?q=PAGES-").text
+    assert DOMAIN not in bob_in.get("/websites/?q=nothing-like-it").text
+    for page in ("0", "-1", "999", "x", ""):
+        assert bob_in.get(f"/websites/?page={page}").status_code == 200
+    hostile = bob_in.get("/websites/", params={"q": HOSTILE})
+    assert hostile.status_code == 200
+    assert HOSTILE not in hostile.text
+
+
+# A new website
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("free-bob.localhost", "free-bob.localhost is free."),
+        (DOMAIN, f"{DOMAIN} is one of your own websites already."),
+        ("demo.localhost", "Under localhost your websites can be bob.localhost or anything-bob.localhost."),
+        (HOSTILE, "letters, digits and dashes"),
+        ("*.test", "A wildcard"),
+        ("192.0.2.1", "An IP address"),
+        ("", "or a domain of your own"),
+    ],
+)
+def test_the_name_is_judged_while_it_is_typed(bob_in: Person, website: str, typed: str, said: str) -> None:
+    answer = bob_in.get("/websites/new/name/", params={"domain_name": typed})
+    assert answer.status_code == 200
+    assert said in html.unescape(answer.text)
+    assert HOSTILE not in answer.text
+
+
+def test_the_command_follows_name_and_framework_until_it_is_edited(bob_in: Person) -> None:
+    def command(**given: str) -> str:
+        text = bob_in.get("/websites/new/recipe/", params=given).text
+        found = re.search(r"<textarea[^>]*>(.*?)</textarea>", text, re.DOTALL)
+        assert found
+        return html.unescape(found[1])
+
+    first = command(framework="fastapi", domain_name="shop-bob.localhost")
+    assert first.startswith("/home/bob/.virtualenvs/my_shop_bob/bin/uvicorn --uds $DOMAIN_SOCKET")
+    second = command(framework="flask", domain_name="shop-bob.localhost", command=first, filled_in=first)
+    assert "gunicorn" in second
+    own = command(framework="node", domain_name="x-bob.localhost", command="my own", filled_in=second)
+    assert own == "my own"
+
+
+def test_no_link_fills_in_a_command(bob_in: Person) -> None:
+    text = bob_in.get("/websites/new/?command=evil&filled_in=&framework=django&domain_name=evil.test").text
+    assert "evil" not in text
+    assert "django-admin startproject" in text
+
+
+def test_without_javascript_it_is_created_seen_and_deleted(bob_in: Person, bob: Account) -> None:
+    domain = "made-bob.localhost"
+    bob.write("plain.py", PLAIN)
+    shown = bob_in.post("/websites/new/", {"domain_name": domain, "framework": "flask", "show": "yes"})
+    assert shown.status_code == 200
+    assert "my_made_bob.main:app" in shown.text
+    page = bob_in.sent("/websites/new/", {"domain_name": domain, "framework": "own", "command": COMMAND})
+    assert f"{domain} is there, and serves." in page
+    assert bob_in.platform.visit(domain).json()["version"] == "one"
+    assert "Leading visitors to it" in page  # the steps of its start
+    wrong = bob_in.post(f"/websites/{domain}/delete/", {"confirmed": "made-alice.localhost"})
+    assert wrong.status_code == 422
+    assert "Nothing was deleted" in wrong.text
+    assert f"{domain} is deleted." in bob_in.sent(f"/websites/{domain}/delete/", {"confirmed": domain})
+    assert bob.call("GET", f"{domain}/").status_code == 404
+
+
+def test_a_creation_that_fails_says_why_at_its_field(bob_in: Person, bob: Account) -> None:
+    for data, said in (
+        ({"domain_name": "alice.localhost", "command": "true"}, "Under localhost your websites can be"),
+        ({"domain_name": "", "command": "true"}, "This field may not be blank."),
+        ({"domain_name": "blank-bob.localhost", "command": " "}, "This field may not be blank."),
+        ({"domain_name": "null-bob.localhost", "command": "a\0b"}, "Null characters are not allowed."),
+    ):
+        answer = bob_in.post("/websites/new/", {"framework": "own", **data})
+        assert answer.status_code == 422, data
+        assert said in html.unescape(answer.text)
+        assert 'role="alert"' in answer.text or 'class="error"' in answer.text
+    assert bob.call("GET", "blank-bob.localhost/").status_code == 404
+
+
+def test_a_website_that_does_not_come_up_shows_cause_and_evidence(bob_in: Person, bob: Account) -> None:
+    domain = "broken-bob.localhost"
+    bob.write("broken.py", "raise ValueError('no such luck')\n")
+    command = "/usr/bin/python3 broken.py"
+    try:
+        page = bob_in.sent("/websites/new/", {"domain_name": domain, "framework": "own", "command": command})
+        assert "is there, but does not serve yet." in page
+        wait_for(lambda: "no such luck" in bob_in.get(f"/websites/{domain}/").text)
+        part = html.unescape(bob_in.get(f"/websites/{domain}/steps/").text)
+        assert "ValueError: no such luck" in part
+        assert "Read the error log" in part
+    finally:
+        bob.delete(domain)
+
+
+def test_htmx_is_led_to_the_steps_and_asks_until_it_serves(bob_in: Person, bob: Account) -> None:
+    domain = "quick-bob.localhost"
+    bob.write("plain.py", PLAIN)
+    answer = bob_in.post(
+        "/websites/new/", {"domain_name": domain, "framework": "own", "command": COMMAND}, headers=HTMX
+    )
+    try:
+        assert answer.status_code == 204
+        target = answer.headers["HX-Redirect"]
+        assert target == f"/websites/{domain}?watch=1"
+        assert bob_in.get(target).status_code == 200
+        wait_for(lambda: "hx-trigger" not in bob_in.get(f"/websites/{domain}/steps/?generation=1", headers=HTMX).text)
+        part = bob_in.get(f"/websites/{domain}/steps/?generation=1").text
+        steps = re.findall(r'<li class="(\w+)"><span>([^<]+)', part)
+        assert [name for _, name in steps] == [
+            "Waiting for its turn",
+            "Making the sandbox and starting the command",
+            "Waiting until it accepts on $DOMAIN_SOCKET",
+            "Leading visitors to it",
+        ]
+        assert {how for how, _ in steps} == {"done"}
+        bob.write("plain.py", newer(PLAIN))
+        reloaded = bob_in.post(
+            f"/websites/{domain}/reload/", form=f"/websites/{domain}/", headers={**HTMX, "HX-Target": "progress"}
+        )
+        assert reloaded.status_code == 200
+        assert 'hx-trigger="every' in reloaded.text
+        assert "generation=2" in reloaded.text
+        wait_for(lambda: bob_in.platform.visit(domain).json()["version"] == "the newer one")
+    finally:
+        bob.delete(domain)
+
+
+def test_an_error_is_shown_to_htmx_too(bob_in: Person) -> None:
+    answer = bob_in.post("/websites/new/", {"domain_name": "x", "command": "true"}, headers=HTMX)
+    assert answer.status_code == 200  # htmx shows no other
+    assert "at least two parts" in html.unescape(answer.text)
+
+
+# One website
+
+
+def test_reload_disable_enable(bob_in: Person, bob: Account, website: str) -> None:
+    assert "The new process serves." in bob_in.sent(PAGE + "reload/", form=PAGE)
+    page = bob_in.sent(PAGE + "enabled/", {"enabled": "no"}, form=PAGE)
+    assert "is disabled: visitors see a page that says so." in page
+    assert "Disabled" in page
+    assert status(bob, DOMAIN) == "disabled"
+    assert "so there is nothing to reload" in bob_in.sent(PAGE + "reload/", form=PAGE)
+    assert "is enabled, and serves." in bob_in.sent(PAGE + "enabled/", {"enabled": "yes"}, form=PAGE)
+    assert status(bob, DOMAIN) == "running"
+
+
+def test_a_reload_that_fails_says_why_and_the_old_process_serves(bob_in: Person, bob: Account, website: str) -> None:
+    bob.write("plain.py", "raise ValueError('a bad day')\n")
+    try:
+        page = bob_in.sent(PAGE + "reload/", form=PAGE)
+        assert "The new process does not serve: It exited with code 1" in page
+        assert "ValueError: a bad day" in page
+        assert "the process before it still serves" in page
+        assert bob_in.platform.visit(DOMAIN).status_code == 200
+    finally:
+        bob.write("plain.py", PLAIN)
+        assert "The new process serves." in bob_in.sent(PAGE + "reload/", form=PAGE)
+
+
+SETTINGS = {"command": COMMAND, "health_path": "", "health_status": "200", "health_seconds": "30"}
+
+
+def test_a_preview_changes_nothing(bob_in: Person, bob: Account, website: str) -> None:
+    before = bob.get(DOMAIN)
+    preview = {**SETTINGS, "command": HOSTILE, "health_path": "/health", "stop_first": "yes", "preview": "yes"}
+    answer = bob_in.post(PAGE + "command/", preview)
+    assert answer.status_code == 200
+    text = html.unescape(answer.text)
+    assert "What would change" in text
+    assert "ends before the new one starts" in text
+    assert HOSTILE not in answer.text
+    assert bob.get(DOMAIN) == before
+    same = bob_in.post(PAGE + "command/", {**SETTINGS, "preview": "yes"})
+    assert "Nothing would change" in same.text
+
+
+def test_the_command_and_the_health_check(bob_in: Person, bob: Account, website: str) -> None:
+    checked = {**SETTINGS, "health_path": "/health", "health_seconds": "2.5", "stop_first": "yes"}
+    assert "Saved. It counts from the next start" in bob_in.sent(PAGE + "command/", checked)
+    webapp = bob.get(DOMAIN)["webapp"]
+    assert (webapp["health_path"], webapp["health_seconds"], webapp["stop_first"]) == ("/health", 2.5, True)
+    assert "The new process serves." in bob_in.sent(PAGE + "reload/", form=PAGE)
+    steps = bob_in.get(PAGE).text
+    assert "Ending the old process" in steps
+    assert "Health check: GET /health" in steps
+    for name, value, said in (
+        ("health_path", "health", "Give a path such as /health"),
+        ("health_status", "99", "greater than or equal to 100"),
+        ("health_seconds", "x", "A valid number is required."),
+        ("command", "", "may not be blank"),
+    ):
+        answer = bob_in.post(PAGE + "command/", {**checked, name: value})
+        assert (answer.status_code, said in answer.text) == (422, True), name
+    other = f"{COMMAND} --again"
+    changed = bob_in.sent(PAGE + "command/", {**SETTINGS, "command": other})
+    assert "The command is changed, and the new process serves." in changed
+    assert bob.get(DOMAIN)["webapp"]["command"] == other
+    bob_in.sent(PAGE + "command/", SETTINGS)
+
+
+def test_domains_are_added_redirected_and_removed(bob_in: Person, bob: Account, website: str) -> None:
+    here = PAGE + "domains/"
+    page = bob_in.sent(here, {"do": "add", "domain_name": "other-bob.localhost", "redirect": "yes"})
+    assert "other-bob.localhost is added." in page
+    assert bob_in.platform.visit("other-bob.localhost").status_code == 308
+    page = bob_in.sent(here, {"do": "redirect", "domain": "other-bob.localhost", "redirect": "no"})
+    assert "serves the website now" in page
+    assert bob_in.platform.visit("other-bob.localhost").status_code == 200
+    for name, said in (
+        ("alice.localhost", "Under localhost"),
+        (DOMAIN, "belongs to a website already"),
+        ("x y", "letters, digits and dashes"),
+    ):
+        answer = bob_in.post(here, {"do": "add", "domain_name": name})
+        assert (answer.status_code, said in html.unescape(answer.text)) == (422, True), name
+    main = bob_in.post(here, {"do": "remove", "domain": DOMAIN})
+    assert (main.status_code, "Delete that instead." in main.text) == (422, True)
+    assert bob_in.post(here, {"do": "remove", "domain": "alice.localhost"}).status_code == 404
+    assert bob_in.post(here, {"do": "nonsense"}).status_code == 422
+    page = bob_in.sent(here, {"do": "remove", "domain": "other-bob.localhost"})
+    assert "other-bob.localhost is removed." in page
+    assert bob_in.platform.visit("other-bob.localhost").status_code == 404
+
+
+def test_a_custom_domain_shows_its_record_and_is_looked_up(bob_in: Person, bob: Account, website: str) -> None:
+    here, name = PAGE + "domains/", "www.pages-bob.test"
+    page = bob_in.sent(here, {"do": "add", "domain_name": name})
+    number = bob.get(DOMAIN)["id"]
+    assert f"webapp-{number}.localhost" in page
+    assert "CNAME" in page
+    checked = bob_in.post(here, {"do": "check", "domain": name})
+    assert checked.status_code == 303
+    order = bob_in.post(here, {"do": "order", "domain": name})
+    assert order.status_code == 422  # its DNS does not lead here
+    bad = bob_in.post(here, {"do": "upload", "domain": name, "cert": HOSTILE, "private_key": "geheim"})
+    assert bad.status_code == 422
+    assert HOSTILE not in bad.text
+    assert "geheim" not in bad.text
+    assert bob_in.post(here, {"do": "delete_certificate", "domain": name}).status_code == 422
+    bob_in.sent(here, {"do": "remove", "domain": name})
+
+
+def test_anothers_domain_is_proved_by_a_record(alice_in: Person, bob_in: Person, alice: Account, website: str) -> None:
+    name = "shop.pages-bob.test"
+    bob_in.sent(PAGE + "domains/", {"do": "add", "domain_name": name})
+    answer = alice_in.post("/websites/new/", {"domain_name": name, "framework": "own", "command": "true"})
+    assert answer.status_code == 422
+    assert f"_hereabouts-challenge.{name}" in answer.text
+    said = alice_in.get("/websites/new/name/", params={"domain_name": name}).text
+    assert "a DNS record can prove that" in said
+    assert "bob" not in said.replace(name, "")
+    bob_in.sent(PAGE + "domains/", {"do": "remove", "domain": name})
+
+
+def test_https_by_force(bob_in: Person, bob: Account, website: str) -> None:
+    here = PAGE + "domains/"
+    assert "Visitors are sent to HTTPS." in bob_in.sent(
+        here, {"do": "https", "force_https": "yes", "hsts_seconds": "86400"}
+    )
+    assert bob_in.platform.visit(DOMAIN).status_code == 301
+    webapp = bob.get(DOMAIN)["webapp"]
+    assert (webapp["force_https"], webapp["hsts_seconds"]) == (True, 86400)
+    assert bob_in.post(here, {"do": "https", "hsts_seconds": "1000000000"}).status_code == 422
+    bob_in.sent(here, {"do": "https", "hsts_seconds": "0"})
+    assert bob_in.platform.visit(DOMAIN).status_code == 200
+
+
+def test_a_hostile_command_is_only_text(bob_in: Person, bob: Account) -> None:
+    domain = "hostile-bob.localhost"
+    command = f"echo {HOSTILE} \"'&amp; </textarea></code><img src=x onerror=alert(1)>; {COMMAND}"
+    bob.call("POST", json={"domain_name": domain, "enabled": False, "webapp": {"command": command}})
+    try:
+        for each in TABS:
+            text = bob_in.get(f"/websites/{domain}/{each}").text
+            assert HOSTILE not in text
+            assert "<img" not in text.replace('<img src="/static/', "")
+        assert command in html.unescape(bob_in.get(f"/websites/{domain}/command/").text)
+    finally:
+        bob.delete(domain)
+
+
+def test_pages_keep_to_the_policy(bob_in: Person, website: str) -> None:
+    for path in ("/websites/", "/websites/new/", *(PAGE + each for each in TABS)):
+        answer = bob_in.get(path)
+        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert "no-store" in answer.headers["Cache-Control"]
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script>", answer.text), path
+
+
+def test_pages_without_a_supervisor(bob_in: Person, website: str) -> None:
+    """What is stored can be read and changed; what only the supervisor knows is said to be missing."""
+    supervisor = psutil.Process(bob_in.platform.pids()["supervisor"])
+    supervisor.suspend()
+    try:
+        assert bob_in.get("/websites/").status_code == 200
+        logs = bob_in.get(PAGE + "logs/")
+        assert logs.status_code == 200
+        assert "The supervisor is not answering" in logs.text
+        assert bob_in.get(PAGE).status_code == 200
+    finally:
+        supervisor.resume()
