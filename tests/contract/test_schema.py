@@ -48,7 +48,7 @@ def test_the_running_api_keeps_to_its_schema(running: Platform, sam: Account, tm
     (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     argv = [
         SCHEMATHESIS, "run", f"{running.api}/api/schema/", "--tls-verify", running.config.ca_bundle,
-        "--header", f"Authorization: Token {sam.token}", "--checks", "all", "--seed", "1", "--max-examples", "8",
+        "--header", f"Authorization: Token {sam.token}", "--checks", "all", "--seed", "1", "--max-examples", "15",
         "--generation-deterministic", "--request-timeout", "60",
         # That a domain is taken, or is not this user's to take, is beyond what a schema can say. The URL's
         # user is given, so the schema's own idea of a missing token's answer is not tried here.

@@ -172,7 +172,7 @@ def test_an_unknown_name_takes_as_long(home: House, somebody: str) -> None:
 
     pairs = [(seconds(somebody), seconds(f"unknown{number}")) for number in range(5)]  # in turns: both wait alike
     known, unknown = (statistics.median(each) for each in zip(*pairs, strict=True))
-    assert known / 4 < unknown < known * 4
+    assert known / 3 < unknown < known * 3
 
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>"

@@ -86,3 +86,4 @@ def test_the_reference_and_all_it_loads_come_from_here(anyone: httpx.Client, pat
 def test_other_methods(anyone: httpx.Client) -> None:
     for path in ("/api/docs/", "/api/schema/"):
         assert anyone.post(path).status_code == 405
+    assert anyone.post("/").status_code == 403  # a form that no page of ours sent
