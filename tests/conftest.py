@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.platform import Account, Platform, platform
+from tests import shared
+from tests.platform import Account, Platform, keep, platform
 
 SERVERS = (
     'requests fastapi "uvicorn[standard]" hypercorn granian gunicorn uvicorn-worker gevent flask daphne starlette '
@@ -25,7 +27,15 @@ def running() -> Iterator[Platform]:
 def alice(running: Platform) -> Account:
     """An account with every server of the documentation in the virtual environment ``servers``."""
     account = running.account("alice")
-    account.shell(f"mkvirtualenv servers && pip install --quiet {SERVERS}")
+    kept, environments = shared.DIRECTORY / "servers", account.home / ".virtualenvs"
+    with shared.made_once(kept) as missing:
+        if missing:
+            account.shell(f"mkvirtualenv servers && pip install --quiet {SERVERS}")
+            keep(environments, kept)
+            return account
+    subprocess.run(["cp", "-a", kept, environments], check=True)
+    uid = account.home.stat().st_uid
+    subprocess.run(["chown", "-R", "--no-dereference", f"{uid}:{uid}", environments], check=True)
     return account
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import random
@@ -22,6 +21,7 @@ from typing import Any
 import requests
 
 from hereabouts import config as configuration
+from tests import shared
 
 QUICK = {
     "START_SECONDS": "8", "DRAIN_SECONDS": "5", "STOP_SECONDS": "3", "HOLD_SECONDS": "15", "CRASH_LIMIT": "3",
@@ -211,29 +211,31 @@ def platform(environ: Mapping[str, str] | None = None, **settings: str) -> Itera
         directory.chmod(0o755)
         made = Platform(directory, {**QUICK, **settings}, environ)
         try:
-            _bring_libraries(made)
-            made.start()
-            _keep_libraries(made)
+            _start_with_demo(made)
             yield made
         finally:
             made.stop()
             shutil.rmtree(made.config.run_dir, ignore_errors=True)
 
 
-# The demo's libraries are downloaded for the first platform of a run; the others find them in place.
-_libraries: list[Path] = []
+def _start_with_demo(made: Platform) -> None:
+    """The demo's libraries are downloaded for the first platform of a run; the others find them in place."""
+    demo = made.config.homes / "demo"
+    kept = shared.DIRECTORY / "demo"
+    with shared.made_once(kept) as missing:
+        if missing:
+            made.start()
+            if (demo / ".virtualenvs").is_dir():
+                keep(demo, kept)
+            return
+    if not demo.exists():
+        demo.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-a", kept, demo], check=True)
+    made.start()
 
 
-def _keep_libraries(made: Platform) -> None:
-    environments = made.config.homes / "demo" / ".virtualenvs"
-    if not _libraries and environments.is_dir():
-        place = Path(tempfile.mkdtemp(prefix="hereabouts-libraries-"))
-        atexit.register(shutil.rmtree, place, ignore_errors=True)
-        subprocess.run(["cp", "-a", environments.parent, place], check=True)
-        _libraries.append(place / "demo")
-
-
-def _bring_libraries(made: Platform) -> None:
-    if _libraries and not (made.config.homes / "demo").exists():
-        made.config.homes.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-a", _libraries[0], made.config.homes], check=True)
+def keep(place: Path, kept: Path) -> None:
+    """Copy a directory for the other platforms of this run."""
+    copy = kept.with_name(f"{kept.name}.new")
+    subprocess.run(["cp", "-a", place, copy], check=True)
+    copy.rename(kept)

@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from hereabouts.sandbox import network
 from tests.platform import Account, Platform
 
 CHROMIUM = Path("/usr/bin/chromium")
 PASSWORD = "correct horse battery staple"
+PATIENCE = 20_000
+"""Milliseconds that a page may take to become as it is expected, on a machine that is busy."""
+expect.set_options(timeout=PATIENCE)
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 740}
 
 
@@ -86,7 +89,7 @@ def visitor(browser: Browser, platform: Platform, **options: Any) -> Iterator[Vi
     """A browser window of its own. A script or style that is refused, or an error in a script, fails the test."""
     options.setdefault("viewport", DESKTOP)
     context = browser.new_context(ignore_https_errors=True, **options)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE)
     complaints: list[str] = []
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))

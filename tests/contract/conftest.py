@@ -9,19 +9,21 @@ from pathlib import Path
 import pytest
 
 from tests.platform import Account
+from tests.shared import made_once
 
 CLIENT = "pythonanywhere==0.19.3"
-_PLACE = Path(__file__).parents[2] / ".cache" / "pa"
+_PLACE = Path(__file__).parents[2] / ".cache" / CLIENT
 
 
 @pytest.fixture(scope="session")
 def client_programs() -> Path:
     """The directory with the official ``pa`` and the Python that has its libraries."""
     stamp = _PLACE / "installed"
-    if not stamp.exists() or stamp.read_text() != CLIENT:
-        subprocess.run(["/usr/bin/python3", "-m", "venv", "--clear", _PLACE], check=True)
-        subprocess.run([_PLACE / "bin/pip", "install", "--quiet", CLIENT], check=True)
-        stamp.write_text(CLIENT)
+    with made_once(stamp) as missing:
+        if missing:
+            subprocess.run(["/usr/bin/python3", "-m", "venv", _PLACE], check=True)
+            subprocess.run([_PLACE / "bin/pip", "install", "--quiet", CLIENT], check=True)
+            stamp.touch()
     return _PLACE / "bin"
 
 
