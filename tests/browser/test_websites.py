@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Visitor, visitor
 from tests.integration.sites import PLAIN, newer, site
@@ -67,6 +67,18 @@ def test_a_new_website_from_its_framework_to_its_first_visitor(window: Visitor, 
     finally:
         alice.call("DELETE", f"{domain}/")
         alice.write("shown.py", PLAIN)
+
+
+def test_a_name_typed_while_an_answer_is_on_its_way_counts(window: Visitor) -> None:
+    page = window.open("/websites/new/")
+    asked = re.compile("/websites/new/recipe")
+    held: list[Route] = []
+    page.route(asked, lambda route: held.append(route), times=1)
+    with page.expect_request(asked):
+        page.get_by_label("Name").fill("first-alice.localhost")
+    page.get_by_label("Name").fill("second-alice.localhost")
+    held[0].continue_()
+    expect(page.get_by_label("Command of the website")).to_have_value(re.compile("my_second_alice/bin/uvicorn"))
 
 
 def test_a_start_that_fails_shows_why(window: Visitor, alice: Account) -> None:
