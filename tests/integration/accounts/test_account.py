@@ -183,6 +183,13 @@ def test_a_session_that_ends_during_a_request_leads_to_signing_in(home: House, s
     assert not fast.is_in()
 
 
+def test_what_could_not_be_read_is_told_on_a_page(home: House) -> None:
+    for path, kind in (("/sign-in/", "text/html"), ("/api/v1/user/alice/websites/", "application/json")):
+        answer = home.browser().get(path, headers={"Host": "evil.example"})
+        assert (answer.status_code, answer.headers["Content-Type"].partition(";")[0]) == (400, kind)
+        assert "evil.example" not in answer.text
+
+
 def turn_on(browser: Browser) -> tuple[str, pyotp.TOTP, list[str]]:
     """Turn the second factor on; returns the code that did it, what an app holds, and the recovery codes."""
     browser.get("/account/two-factor/")

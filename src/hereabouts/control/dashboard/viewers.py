@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.utils import timezone
 
 from hereabouts.control.models import Session, Website
@@ -33,7 +33,7 @@ def watched(viewer: Viewer) -> Iterator[asyncio.Future[None]]:
     """A future that is done once the viewer may see the page no more: a second later at the most."""
     place = (viewer, asyncio.get_running_loop().create_future())
     _places.add(place)
-    if not _looking:
+    if all(task.done() for task in _looking):
         task = asyncio.ensure_future(_look_on())
         _looking.add(task)
         task.add_done_callback(_looking.discard)
@@ -50,7 +50,7 @@ async def _look_on() -> None:
         asked = list(_places)
         try:
             allowed = await asyncio.to_thread(_allowed, {viewer for viewer, _ in asked})
-        except DatabaseError:
+        except Error:
             continue
         for viewer, over in asked:
             if viewer not in allowed and not over.done():
