@@ -14,6 +14,7 @@ line                                       answer
 ``install NAME``                           ``done`` once the certificate that was offered for the name is the one
                                            that visitors see; ``refused REASON``
 ``withdraw NAME``                          ``done`` once the name's certificate, not the local authority's, is gone
+``home NAME UID``                          ``done`` once the new account has its home on disk
 ``status``                                 one line of JSON: the sandboxes with process id, memory, phase
 ``steps WEBSITE_ID``                       one line of JSON: ``{"generation", "steps", "problem"}`` of the latest
                                            start, each step ``{"name", "at", "seconds", "status"}``, the status

@@ -9,9 +9,19 @@ from django.conf import settings
 from django.db import transaction
 
 from hereabouts.config import Config
-from hereabouts.control import audit, services, sign_ins
+from hereabouts.control import asking, audit, services, sign_ins
 from hereabouts.control.models import Account, Action, Website
 from hereabouts.errors import NotAllowed
+
+
+def create(name: str, password: str, *, operator: bool = False) -> Account:
+    """A new account with its home; while the supervisor is away that is left to its first website or console.
+
+    Raises InvalidInput, AccountExists, NoFreeUid.
+    """
+    account = services.create_account(name, password, operator=operator)
+    asking.home(account.username, account.uid)
+    return account
 
 
 def change_password(account: Account, password: str, *, keep: str | None = None) -> None:
@@ -103,4 +113,4 @@ def sign_up(name: str, password: str, address: str) -> Account:
     if not settings.CONFIG.sign_up:
         raise NotAllowed(problem="Accounts are made by the operator of this platform. Ask there.")
     sign_ins.claim_sign_up(address)
-    return services.create_account(name, password)
+    return create(name, password)

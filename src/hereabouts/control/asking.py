@@ -86,6 +86,11 @@ def withdraw(name: str) -> None:
     _hint(lambda config: poke.ask(config.supervisor_socket, f"withdraw {name}", seconds=_INSTALL_SECONDS))
 
 
+def home(name: str, uid: int) -> None:
+    """Have the supervisor make a new account's home."""
+    _hint(lambda config: poke.ask(config.supervisor_socket, f"home {name} {uid}", seconds=_INQUIRE_SECONDS))
+
+
 def health() -> dict[str, Any] | None:
     """How the platform is, as the supervisor sees it (daemons/health.py); None when it does not answer."""
     return _inquire("health")

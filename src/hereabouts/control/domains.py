@@ -59,15 +59,15 @@ def add(website: Website, text: str, *, redirects: bool = False, former: int | N
 
 def change(domain: Domain, *, redirects: bool) -> None:
     """Whether the domain redirects to the website's main name. Raises MainDomain, NoSuchDomain."""
+    same = Domain.objects.filter(pk=domain.pk)
     with transaction.atomic():
-        changed = Domain.objects.filter(pk=domain.pk, is_main=False).update(redirects=redirects)
-        if changed:
+        if same.filter(is_main=False, redirects=not redirects).update(redirects=redirects):
             audit.note(Action.DOMAIN_CHANGE, domain.name, "redirects" if redirects else "serves")
-    if not changed:
-        if not Domain.objects.filter(pk=domain.pk).exists():
-            raise NoSuchDomain(domain=domain.name)
-        if redirects:
-            raise MainDomain(domain=domain.name, problem="to which others redirect, so it always serves.")
+    found = same.first()
+    if found is None:
+        raise NoSuchDomain(domain=domain.name)
+    if redirects and found.is_main:
+        raise MainDomain(domain=domain.name, problem="to which others redirect, so it always serves.")
     domain.redirects = redirects
 
 

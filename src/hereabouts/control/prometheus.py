@@ -6,6 +6,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/ and https://prometh
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -18,9 +19,11 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from rest_framework.exceptions import Throttled
 
 from hereabouts.config import Config
 from hereabouts.control import metrics, services
+from hereabouts.control.api.throttling import count_stranger
 from hereabouts.control.models import Certificate, Website
 from hereabouts.core.metrics import CLASSES, LATENCY_BOUNDS, Totals
 from hereabouts.core.webapp import Status
@@ -30,29 +33,40 @@ _CURRENT_SECONDS = 60
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _DAY_SECONDS = 86_400.0
 _WEBSITE = ("domain", "account")
+_TEXT = "text/plain; charset=utf-8"
 
 
 @require_safe
 def serve(request: HttpRequest) -> HttpResponse:
     """The metrics, for whoever shows an operator's token."""
-    if not _is_operator(request.headers.get("Authorization", "")):
-        text = "This is for operators: send the header Authorization: Bearer, with an operator's API token.\n"
-        headers = {"WWW-Authenticate": 'Bearer realm="hereabouts"'}
-        return HttpResponse(text, content_type="text/plain; charset=utf-8", status=401, headers=headers)
+    if not _is_operator(request):
+        return _refused(request)
     registry = CollectorRegistry()
     try:
         registry.register(_Everything(list(services.websites())))
         return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
     except OperationalError as error:
         text = f"The platform's database can't be used now: {error}.\n"
-        return HttpResponse(text, content_type="text/plain; charset=utf-8", status=503)
+        return HttpResponse(text, content_type=_TEXT, status=503)
 
 
-def _is_operator(header: str) -> bool:
-    scheme, _, token = header.partition(" ")
+def _refused(request: HttpRequest) -> HttpResponse:
+    try:
+        count_stranger(request)
+    except Throttled as error:
+        seconds = max(1, math.ceil(getattr(error, "wait", None) or 1))
+        text = f"There were too many calls without an operator's API token. Try again in {seconds} seconds.\n"
+        return HttpResponse(text, content_type=_TEXT, status=429, headers={"Retry-After": str(seconds)})
+    text = "This is for operators: send the header Authorization: Bearer, with an operator's API token.\n"
+    headers = {"WWW-Authenticate": 'Bearer realm="hereabouts"'}
+    return HttpResponse(text, content_type=_TEXT, status=401, headers=headers)
+
+
+def _is_operator(request: HttpRequest) -> bool:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() not in ("token", "bearer"):
         return False
-    account = services.authenticate_token(token.strip())
+    account = services.authenticate_token(token.strip(), request.headers.get("X-Real-IP", ""))
     return account is not None and account.is_operator
 
 

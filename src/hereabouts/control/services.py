@@ -253,8 +253,10 @@ def change_website(website: Website, webapp: Mapping[str, Any] | None = None, *,
         if "command" in changed:
             same.exclude(command=website.command).update(generation=F("generation") + 1)
         if changed:
+            before = same.values(*changed).first() or {}
             same.update(**{column: getattr(website, column) for column in changed})
-            audit.note(Action.WEBSITE_CHANGE, name, ", ".join(changed))
+            if different := [column for column in before if before[column] != getattr(website, column)]:
+                audit.note(Action.WEBSITE_CHANGE, name, ", ".join(different))
         if enabled is True:
             _check_active(website.account)
             if same.filter(enabled=False).update(enabled=True, resumes=False, generation=F("generation") + 1):

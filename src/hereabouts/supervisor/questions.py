@@ -17,6 +17,7 @@ from typing import Protocol
 from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.core.certificate import Listed
+from hereabouts.core.webapp import Account, parse_account_name
 from hereabouts.errors import CertificateRefused
 from hereabouts.sandbox import homes
 from hereabouts.supervisor import logs, names, procfs, steps
@@ -128,7 +129,7 @@ class Questions:
                 if keeper is None:
                     return "done"
                 return "done" if await keeper.settle(int(generation), float(seconds)) else "waiting"
-            case ["install" | "withdraw" | "steps" | "log" | "follow" | "health" | "certificates", *_] if (
+            case ["install" | "withdraw" | "home" | "steps" | "log" | "follow" | "health" | "certificates", *_] if (
                 not self._trusts(uid)
             ):
                 return "refused that is not for nginx to ask."
@@ -140,6 +141,12 @@ class Questions:
                 return "done"
             case ["withdraw", name]:
                 await asyncio.to_thread(self._certificates.withdraw, name)
+                return "done"
+            case ["home", name, given]:
+                account = Account(parse_account_name(name), int(given))
+                if not 0 < account.uid - self._config.uid_first < self._config.uid_count:
+                    raise ValueError(given)
+                await asyncio.to_thread(homes.ensure, self._config, account)
                 return "done"
             case ["steps", website_id]:
                 keeper = self._keepers.get(int(website_id))

@@ -96,6 +96,14 @@ def test_suspending_and_ending_it(home: House, olivia: Browser, somebody: str) -
     assert not browser.is_in()
 
 
+def test_nothing_of_a_suspended_account_is_enabled(home: House, olivia: Browser, somebody: str) -> None:
+    domain = website(home, somebody, home.cli("token", "create", somebody).strip())
+    home.cli("user", "suspend", somebody)
+    assert olivia.post(f"/websites/{domain}/enabled/", enabled="yes").status_code == 303
+    assert f"The account {somebody} is suspended" in olivia.get(f"/websites/{domain}/").text
+    assert not is_enabled(home, domain)
+
+
 def test_what_was_disabled_meanwhile_stays_so(home: House, somebody: str) -> None:
     token = home.cli("token", "create", somebody).strip()
     domain = website(home, somebody, token)
@@ -138,7 +146,7 @@ def test_revoking_somebodys_token(home: House, olivia: Browser, somebody: str) -
     assert home.api(somebody, token).status_code == 401
 
 
-@pytest.mark.parametrize("deed", ["suspend", "reset", "second-factor"])
+@pytest.mark.parametrize("deed", ["suspend", "reset", "sign-out", "second-factor"])
 def test_not_to_oneself(home: House, olivia: Browser, deed: str) -> None:
     assert olivia.post("/operator/accounts/olivia/", do=deed, confirmed="yes").status_code == 422
     assert "your own account" in olivia.problem()

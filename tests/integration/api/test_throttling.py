@@ -58,6 +58,19 @@ def test_strangers_by_address(slow: Config, alice: Caller) -> None:
         assert dataclasses.replace(alice, client=client).call("GET", "none.test/").status_code == 404
 
 
+def test_prometheus_too(slow: Config, alice: Caller, operator: Caller) -> None:
+    def answer(token: str) -> httpx.Response:
+        headers = {"X-Real-IP": "198.51.100.3", "Authorization": f"Bearer {token}"}
+        with visitor(slow, **headers) as client:
+            return client.get("/metrics")
+
+    assert {answer(token).status_code for token in ("0" * 40, alice.token) * 5 * RATE} == {401}
+    refused = answer("0" * 40)
+    assert refused.status_code == 429
+    assert f"in {refused.headers['Retry-After']} seconds" in refused.text
+    assert answer(operator.token).status_code == 200
+
+
 def test_no_rate_for_what_is_public(slow: Config) -> None:
     with visitor(slow) as client:
         answers: list[httpx.Response] = [client.get("/api/schema/") for _ in range(2 * RATE)]

@@ -14,7 +14,7 @@ import requests
 
 from hereabouts import poke
 from hereabouts.sandbox.homes import nginx_ids
-from tests.integration.dashboard.conftest import Person
+from tests.integration.dashboard.conftest import PASSWORD, Person
 from tests.integration.sites import PLAIN, connections, site
 from tests.platform import Account, Platform, wait_for
 
@@ -102,7 +102,7 @@ def test_nginx_may_not_read_logs(running: Platform, website: dict[str, Any]) -> 
     """It may connect to the supervisor's socket, as control may."""
     uid, gid = nginx_ids(running.config)
     number = website["id"]
-    for line in (f"log {number} error 0 1000", f"follow {number} error 0", f"steps {number}"):
+    for line in (f"log {number} error 0 1000", f"follow {number} error 0", f"steps {number}", "home mallory 200000"):
         assert _ask_as(running, uid, gid, line).startswith("refused"), line
     assert "steps" in poke.ask(running.config.supervisor_socket, f"steps {number}", seconds=5)
     assert poke.ask(running.config.supervisor_socket, f"log {number} ../../x 0 10", seconds=5) == "what"
@@ -258,6 +258,46 @@ def test_the_stream_ends_when_its_reader_leaves(bob_in: Person, website: dict[st
 def _follows(running: Platform) -> int:
     """How many connections there are to the supervisor's socket."""
     return connections(running.config.supervisor_socket)
+
+
+def test_the_stream_ends_with_the_session(bob_in: Person, website: dict[str, Any]) -> None:
+    running = bob_in.platform
+    here, there = (Person(running).sign_in("bob") for _ in range(2))
+    others = Stream(bob_in, f"{PAGE}/error/stream")
+    others.event()
+    mine = Stream(here, f"{PAGE}/error/stream")
+    mine.event()
+    here.post("/sign-out/", form="/account/password/")
+    assert seconds_left(mine) < 10  # of its life of 60; a second on a machine with nothing else to do
+    mine = Stream(there, f"{PAGE}/error/stream")
+    mine.event()
+    there.post("/account/sessions/", {"session": "others"})
+    assert there.get(PAGE).status_code == 200
+    assert bob_in.get(PAGE).status_code == 302
+    assert seconds_left(others) < 10
+    there.post("/sign-out/", form="/account/password/")
+    assert seconds_left(mine) < 10
+    bob_in.sign_in("bob")
+
+
+def test_the_stream_ends_with_suspension(running: Platform, website: dict[str, Any]) -> None:
+    running.cli("user", "add", "oona", "--operator", "--password-stdin", input=f"{PASSWORD}\n")
+    try:
+        stream = Stream(Person(running).sign_in("oona"), f"{PAGE}/error/stream")
+        stream.event()
+        running.cli("user", "suspend", "oona")
+        assert seconds_left(stream) < 10
+    finally:
+        running.cli("user", "remove", "oona", "--yes")
+
+
+def seconds_left(stream: Stream) -> float:
+    """How long the stream goes on."""
+    began = time.monotonic()
+    with pytest.raises(AssertionError, match="the stream ended"):
+        while True:
+            stream.event()
+    return time.monotonic() - began
 
 
 def test_the_stream_ends_with_the_website(bob_in: Person, bob: Account) -> None:

@@ -7,6 +7,8 @@ import time
 from typing import cast
 
 from django.conf import settings
+from django.http import HttpRequest
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
@@ -40,8 +42,15 @@ class PerMinute(SimpleRateThrottle):
             return bool(super().allow_request(request, view))
 
 
-class Strangers(PerMinute):
-    """Calls without a token that is somebody's, from each address, to all endpoints together."""
+def count_stranger(request: Request | HttpRequest) -> None:
+    """Count a call without a token that is good for it. Raises Throttled."""
+    strangers = _Strangers()
+    if not strangers.allow_request(cast(Request, request), APIView()):
+        raise Throttled(strangers.wait())
+
+
+class _Strangers(PerMinute):
+    """Such calls from each address, to all endpoints together."""
 
     def get_rate(self) -> str:
         """The setting in DRF's notation."""

@@ -18,7 +18,7 @@ from hereabouts.control import asking, claims, reloads, services
 from hereabouts.control.api import schema
 from hereabouts.control.api import serializers as shapes
 from hereabouts.control.api.permissions import OwnUrl
-from hereabouts.control.api.throttling import PerMinute, Strangers
+from hereabouts.control.api.throttling import PerMinute, count_stranger
 from hereabouts.control.bodies import ARRIVED
 from hereabouts.control.models import Account, Website
 from hereabouts.core.domains import is_custom
@@ -36,9 +36,7 @@ class WebsitesView(APIView):
         try:
             super().initial(request, *args, **kwargs)
         except (AuthenticationFailed, NotAuthenticated):
-            strangers = Strangers()
-            if not strangers.allow_request(request, self):
-                self.throttled(request, cast(float, strangers.wait()))
+            count_stranger(request)
             raise
 
     @property

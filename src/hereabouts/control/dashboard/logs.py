@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.views.decorators.http import require_safe
 
 from hereabouts.control import asking
-from hereabouts.control.dashboard import one
+from hereabouts.control.dashboard import one, viewers
 from hereabouts.control.models import Website
 from hereabouts.errors import PlatformNotRunning, SupervisorAway
 
@@ -28,7 +28,7 @@ _PIECE_BYTES = 262_144
 _BEAT_SECONDS = 15.0
 """A stream without news says so as often, which keeps it open and shows whether somebody is still there."""
 _LIFE_SECONDS = 60.0
-"""A stream ends after this time; browsers come back at once, and it is looked again who they are."""
+"""A stream ends after this time; browsers come back at once."""
 
 
 @one.tab("Logs", "logs", 50)
@@ -91,29 +91,33 @@ def stream(request: HttpRequest, website: Website, kind: str) -> HttpResponseBas
     """
     given = request.headers.get("Last-Event-ID") or request.GET.get("offset", "")
     offset = int(given) if given.isdecimal() and len(given) < 16 else -_PIECE_BYTES // 4
+    viewer = viewers.Viewer(request.session.session_key or "", website.pk)
     connection.close()  # else it would stay open for as long as the page does
     return StreamingHttpResponse(
-        _events(website.pk, kind, offset),
+        _events(viewer, kind, offset),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _events(number: int, kind: str, offset: int) -> AsyncIterator[str]:
+async def _events(viewer: viewers.Viewer, kind: str, offset: int) -> AsyncIterator[str]:
     ends = time.monotonic() + _LIFE_SECONDS
     yield "retry: 500\n\n"
-    pieces = asking.follow(number, kind, offset)
+    pieces = asking.follow(viewer.website, kind, offset)
     waiting: asyncio.Task[dict[str, Any]] | None = None
     try:
-        while time.monotonic() < ends:
-            waiting = waiting or asyncio.ensure_future(anext(pieces))
-            done, _ = await asyncio.wait({waiting}, timeout=_BEAT_SECONDS)
-            if not done:
-                yield ": still here\n\n"
-                continue
-            piece = waiting.result()
-            waiting = None
-            yield f"id: {piece['next']}\ndata: {json.dumps(piece)}\n\n"
+        with viewers.watched(viewer) as over:
+            while time.monotonic() < ends and not over.done():
+                waiting = waiting or asyncio.ensure_future(anext(pieces))
+                either: set[asyncio.Future[Any]] = {waiting, over}
+                done, _ = await asyncio.wait(either, timeout=_BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    yield ": still here\n\n"
+                if over in done or waiting not in done:
+                    continue
+                piece = waiting.result()
+                waiting = None
+                yield f"id: {piece['next']}\ndata: {json.dumps(piece)}\n\n"
     except (StopAsyncIteration, PlatformNotRunning):
         return  # deleted, or the supervisor is being started: the browser asks again
     finally:

@@ -35,7 +35,7 @@ def account_list(request: HttpRequest) -> HttpResponseBase:
     name, password = request.POST.get("username", ""), request.POST.get("password", "")
     shown = password or accounts.random_password()
     try:
-        created = services.create_account(name, shown, operator=request.POST.get("operator") == "yes")
+        created = accounts.create(name, shown, operator=request.POST.get("operator") == "yes")
     except AccountExists:
         return _list(request, {"username": "An account of that name exists already. Choose another one."})
     except HereaboutsError as error:
@@ -156,7 +156,7 @@ _DEEDS: Mapping[str, _Deed] = {
     ),
     "sign-out": _Deed(
         "Sign {} out everywhere?", "Every session of this account ends. Its API token stays.",
-        "Sign out everywhere", "{} is signed out everywhere.", _end_sessions,
+        "Sign out everywhere", "{} is signed out everywhere.", _end_sessions, others_only=True,
     ),
     "revoke": _Deed(
         "Revoke the API token of {}?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 
@@ -26,8 +27,12 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
-    """400 for a request that could not be read."""
-    return errors.bad_request(request, exception)
+    """400 for a request that could not be read; where the session ended meanwhile, to sign in."""
+    if request.path.startswith(_API):
+        return errors.bad_request(request, exception)
+    if isinstance(exception, SessionInterrupted):
+        return access.to_sign_in(request)
+    return _trouble(request, "This request could not be read", "Go back, load the page again, and try once more.", 400)
 
 
 def refused(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponseBase:

@@ -48,10 +48,11 @@ def describe(request: HttpRequest) -> None:
 
 
 def seen(request: HttpRequest) -> None:
-    """Note that the session is in use."""
-    now = time.time()
+    """Note that the session is in use, and from where."""
+    now, here = time.time(), address(request)
     known = Session.objects.filter(session_key=request.session.session_key, seen_at__lt=now - _SEEN_SECONDS)
-    known.update(seen_at=now, address=address(request))
+    if known.update(seen_at=now, address=here) and request.session.get("address") != here:
+        request.session["address"] = here  # from which the row is written when the session is stored again
 
 
 def address(request: HttpRequest) -> str:

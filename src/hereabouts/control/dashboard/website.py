@@ -19,7 +19,7 @@ from hereabouts.control.dashboard import charts, one
 from hereabouts.control.models import Website
 from hereabouts.control.states import UNATTENDED, state
 from hereabouts.core.webapp import Status, log_name
-from hereabouts.errors import InvalidInput, SupervisorAway, WebsiteDisabled
+from hereabouts.errors import AccountSuspended, InvalidInput, SupervisorAway, WebsiteDisabled
 
 _UNSETTLED = frozenset({Status.STARTING, Status.RESTARTING})
 _QUICK, _CALM = "300ms", "2s"
@@ -103,7 +103,10 @@ def reload(request: HttpRequest, website: Website) -> HttpResponse:
 def enabled(request: HttpRequest, website: Website) -> HttpResponse:
     """Switch the website on or off."""
     wanted = request.POST.get("enabled") == "yes"
-    generation = services.change_website(website, enabled=wanted)
+    try:
+        generation = services.change_website(website, enabled=wanted)
+    except AccountSuspended as error:
+        return one.go(request, one.url(website), str(error), problem=True)
     if wanted:
         return _answer(request, website, generation, f"{website.domain_name} is enabled, and serves.")
     settled = asking.settle(website.pk, generation)
