@@ -14,6 +14,7 @@ import psutil
 import requests
 from playwright.sync_api import Page
 from tests.browser.conftest import PASSWORD, chromium
+from tests.browser.screenshots import invent
 from tests.platform import Account, Platform
 
 from benchmarks.report import Row
@@ -41,6 +42,8 @@ _PATHS = {
     "a search": "/websites/?q=known77",
     "a new one": "/websites/new/",
     "overview": f"/websites/{_DOMAIN}/",
+    "its day": f"/websites/{_DOMAIN}/?period=day",
+    "its month": f"/websites/{_DOMAIN}/?period=month",
     "steps": f"/websites/{_DOMAIN}/steps/",
     "command": f"/websites/{_DOMAIN}/command/",
     "domains": f"/websites/{_DOMAIN}/domains/",
@@ -65,6 +68,7 @@ def run(stage: Stage) -> list[Row]:
         account.write("site.py", _SITE)
         answer = account.create("/usr/bin/python3 site.py $DOMAIN_SOCKET", account.domain)
         assert answer["state"]["status"] == "running", answer
+        invent(made, answer["id"])
         know(own, _KNOWN - 1, account.name)
         session = _signed_in(made)
         stage.say("Pages with 1,000 websites")

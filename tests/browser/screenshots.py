@@ -18,7 +18,7 @@ from hereabouts.core import metrics
 from hereabouts.core.metrics import COARSE, FINE, Ring, Sample
 from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, chromium, visitor
 from tests.integration.sites import PLAIN
-from tests.platform import Account, Platform, platform
+from tests.platform import Platform, platform
 
 TARGET = Path(__file__).parents[2] / "docs" / "screenshots"
 SERVER = "/usr/bin/python3 shop.py $DOMAIN_SOCKET"
@@ -76,14 +76,14 @@ def _furnish(made: Platform) -> None:
     alice.call("PATCH", f"{RESTING}/", json={"enabled": False})
     for number in range(30):
         made.visit(SHOP, f"/basket/{number}")
-    _invent(alice, shop["id"])
+    invent(made, shop["id"])
 
 
-def _invent(alice: Account, website: int) -> None:
+def invent(made: Platform, website: int) -> None:
     """A month of traffic in the website's file."""
-    path = alice.platform.config.metrics / str(website)
+    path = made.config.metrics / str(website)
     path.touch(0o640)
-    os.chown(path, 0, alice.platform.config.control_uid)
+    os.chown(path, 0, made.config.control_uid)
     chance = random.Random(1)
     now = int(time.time())
     with path.open("r+b", buffering=0) as file:

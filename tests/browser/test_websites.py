@@ -81,6 +81,34 @@ def test_a_name_typed_while_an_answer_is_on_its_way_counts(window: Visitor) -> N
     expect(page.get_by_label("Command of the website")).to_have_value(re.compile("my_second_alice/bin/uvicorn"))
 
 
+def test_without_javascript_from_creation_to_deletion(browser: Browser, running: Platform, alice: Account) -> None:
+    domain = "plain-alice.localhost"
+    alice.write("shown.py", PLAIN)
+    with visitor(browser, running, java_script_enabled=False, viewport=PHONE) as window:
+        page = window.sign_in("alice")
+        page.get_by_role("link", name="New website").first.click()
+        page.get_by_label("Name", exact=True).fill(domain)
+        page.get_by_label("Node").check()
+        page.get_by_role("button", name="Show what to type").click()
+        expect(page.get_by_label("Command of the website")).to_have_value("node my_plain_alice/server.js")
+        page.get_by_label("Command of the website").fill(COMMAND)
+        page.get_by_role("button", name="Create the website").click()
+        try:
+            expect(page.get_by_role("status").first).to_contain_text(f"{domain} is there, and serves.")
+            page.get_by_role("button", name="Reload").click()
+            expect(page.get_by_role("status").first).to_contain_text("The new process serves.")
+            page.get_by_role("link", name="Websites").click()
+            page.get_by_label("Part of a name").fill("plain-")
+            page.get_by_role("button", name="Search").click()
+            page.get_by_role("link", name=domain, exact=True).click()
+            page.get_by_role("link", name="Danger zone").click()
+            page.get_by_label("To confirm, type").fill(domain)
+            page.get_by_role("button", name=f"Delete {domain}").click()
+            expect(page.get_by_role("status").first).to_contain_text(f"{domain} is deleted.")
+        finally:
+            alice.call("DELETE", f"{domain}/")
+
+
 def test_a_start_that_fails_shows_why(window: Visitor, alice: Account) -> None:
     domain = "failing-alice.localhost"
     alice.write("failing.py", "raise ValueError('no such luck')\n")
@@ -108,7 +136,10 @@ def test_a_log_is_live_filtered_and_paused(window: Visitor, alice: Account, webs
     page.get_by_label("Only lines that hold").fill("FIRST")
     expect(page.get_by_text("second line", exact=True)).to_be_hidden()
     expect(page.get_by_text("first line", exact=True)).to_be_visible()
+    page.get_by_label("Only lines that hold").fill("nothing like it")
+    expect(page.locator("#nothing")).to_have_text("No line here holds “nothing like it”.")
     page.get_by_label("Only lines that hold").fill("")
+    expect(page.locator("#nothing")).to_be_hidden()
     page.get_by_role("button", name="Pause").click()
     append(alice, "while it is paused\n")
     other = window.context.new_page()
@@ -123,6 +154,14 @@ def test_a_log_is_live_filtered_and_paused(window: Visitor, alice: Account, webs
         page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename == f"{DOMAIN}.error.log"
     assert "while it is paused" in download.value.path().read_text()
+
+
+def test_a_line_goes_on_that_was_begun_before_the_page(window: Visitor, alice: Account, website: str) -> None:
+    append(alice, "half and ")
+    page = window.open(f"{PAGE}/logs/")
+    expect(page.locator("#live")).to_have_text("Live")
+    append(alice, "half\n")
+    expect(page.get_by_text("half and half", exact=True)).to_be_visible()
 
 
 def test_a_hostile_line_of_the_past_is_only_text(window: Visitor, alice: Account, website: str) -> None:
@@ -162,7 +201,9 @@ def test_pages_are_for_everybody(
         window.sign_in("alice")
         for path in (
             "/websites/",
-            "/websites/new/",
+            "/websites/?q=nothing-like-it",
+            "/websites/new/?framework=django",
+            "/websites/none-alice.localhost/",
             *(f"{PAGE}/{tab}" for tab in ("", "command", "domains", "logs", "delete")),
         ):
             window.open(path)

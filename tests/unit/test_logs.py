@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,25 @@ def test_no_link_is_followed(config: Config, tmp_path: Path) -> None:
     path = logs.path(config, SITE, "access")
     path.symlink_to(tmp_path / "secret")
     assert logs.read(config, SITE, "access", 0, 100).text == ""
+
+
+def test_what_is_written_while_a_log_is_begun_anew_is_kept(config: Config) -> None:
+    path = write(config, b"x" * (32 << 20) + b"\n")
+    before = path.with_name(f"{path.name}.1")
+
+    def write_meanwhile() -> None:
+        while not any(path.parent.glob(f".{path.name}.1.*")):
+            pass
+        with path.open("a", encoding="utf-8") as log:
+            log.write("meanwhile\n")
+
+    writer = threading.Thread(target=write_meanwhile)
+    writer.start()
+    logs.rotate(replace(config, log_mb=32), SITE)
+    writer.join()
+    assert (before.read_text() + path.read_text()).strip("x") == "\nmeanwhile\n"
+    assert path.stat().st_size < 20
+    before.unlink()
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), st.integers(4, 9))

@@ -136,8 +136,16 @@ def test_points_are_merged_by_steps_and_gaps_are_left_out() -> None:
     step, begin = 60, NOW - NOW % 60
     given_samples = [Sample(begin + offset, 10, (0, 1, 0, 0, 0)) for offset in (0, 10, 50, 180, 190)]
     outside = [Sample(begin - 10, 10), Sample(begin + 600, 10)]
-    found = metrics.points([*outside, *given_samples], begin, begin + 600, step)
+    records = b"".join(map(metrics.pack, [*outside, *given_samples]))
+    found = metrics.points(records, begin, begin + 600, step)
     assert [(point.at - begin, point.seconds, point.answers[1]) for point in found] == [(0, 30, 3), (180, 20, 2)]
+
+
+@given(some.lists(small, min_size=1, max_size=8))
+def test_a_point_says_the_same_as_its_samples_merged(given_samples: list[Sample]) -> None:
+    records = b"".join(map(metrics.pack, given_samples))
+    [found] = metrics.points(records, 0, 1 << 32, 1 << 32)
+    assert replace(found, cpu_seconds=0.0) == replace(metrics.merge(metrics.samples(records)), at=0)
 
 
 def test_a_ring_s_record_grows_within_its_step_and_begins_anew_after_it() -> None:
@@ -186,6 +194,13 @@ def test_what_two_workers_counted_of_a_website_is_added_up() -> None:
     assert (both.answers, both.bytes_out, both.connections) == ((0, 6, 0, 2, 0), 2000, 4)
     assert (both.latency[0], both.latency_seconds) == (8, 0.5)
     assert found[NOW + 10]["alice.localhost"].bytes_out == 1000
+
+
+def test_no_number_is_less_than_none() -> None:
+    numbers = " ".join(["-1"] * (7 + BUCKETS))
+    _, found = metrics.parse_counts(f"@{NOW}:12:1\nalice.localhost {numbers} 0\n.\n")
+    both = found[NOW]["alice.localhost"]
+    assert (both.answers, both.connections, both.bytes_out, both.latency) == ((0,) * 5, 0, 0, (0,) * BUCKETS)
 
 
 @given(some.text())

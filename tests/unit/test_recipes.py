@@ -38,6 +38,11 @@ def test_every_command_listens_where_it_should(key: str) -> None:
             compile(file.text, file.path, "exec")
 
 
+def test_node_ends_when_it_is_asked_to() -> None:
+    """Process 1 of a sandbox is given no signal that it does not handle: pid_namespaces(7)."""
+    assert 'process.on("SIGTERM"' in recipes.recipe("node", "alice", "alice.example.org", "example.org").files[0].text
+
+
 def test_the_own_command_is_ones_own() -> None:
     for key in ("own", "nonsense"):
         found = recipes.recipe(key, "alice", "alice.example.org", "example.org")

@@ -34,23 +34,27 @@ LATELY_STEPS = 12
 """Steps of five minutes that make an hour."""
 
 
-def window(period: str, now: float) -> tuple[int, int, int]:
-    """From when to when a period goes, and its step, in seconds; the last step is under way. Raises InvalidInput."""
+def window(period: str, now: float, merged: int = 1) -> tuple[int, int, int]:
+    """From when to when a period goes, and its step, in seconds; the last step is under way. Raises InvalidInput.
+
+    So many steps are ``merged`` to one.
+    """
     found = PERIODS.get(period)
     if found is None:
         raise InvalidInput("period", f"Give {', '.join(list(PERIODS)[:-1])} or {list(PERIODS)[-1]}.")
-    end = int(now) - int(now) % found.step + found.step
-    return end - found.seconds, end, found.step
+    step = found.step * merged
+    end = int(now) - int(now) % step + step
+    return end - found.seconds, end, step
 
 
-def read(website_id: int, period: str, now: float | None = None) -> list[Sample]:
+def read(website_id: int, period: str, now: float | None = None, merged: int = 1) -> list[Sample]:
     """What was counted until ``now``, at most 180 points, oldest first; those without anything are left out.
 
     Raises InvalidInput.
     """
-    begin, end, step = window(period, time.time() if now is None else now)
+    begin, end, step = window(period, time.time() if now is None else now, merged)
     records = _read(_path(website_id), PERIODS[period].ring.spans(begin, end))
-    return metrics.points(metrics.samples(records), begin, end, step)
+    return metrics.points(records, begin, end, step)
 
 
 def totals(website_id: int) -> Totals | None:
@@ -95,12 +99,12 @@ def _path(website_id: int) -> Path:
 
 
 def _read(path: Path, spans: Iterable[tuple[int, int]]) -> bytes:
-    """These parts of a file, one behind the other; nothing of a file that is not there."""
+    """These parts of a file, one behind the other, zeros where it ends; nothing of a file that is not there."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
     try:
-        return b"".join(os.pread(descriptor, length, offset) for offset, length in spans)
+        return b"".join(os.pread(descriptor, length, offset).ljust(length, b"\0") for offset, length in spans)
     finally:
         os.close(descriptor)

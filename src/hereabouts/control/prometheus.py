@@ -148,7 +148,7 @@ def _certificates() -> Metric:
 
 
 def _processes(config: Config) -> Metric:
-    """The memory of the platform's processes, those that each began counted with it, except websites'."""
+    """The memory of the platform's processes; nginx's is that of its workers, too."""
     family = GaugeMetricFamily(
         "hereabouts_process_memory_bytes", "Resident memory of the platform's own processes.", labels=["process"]
     )

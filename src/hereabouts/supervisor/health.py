@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from hereabouts.core.webapp import Health
 
 SILENT = "gave no answer"
+_NO_HTTP = "gave an answer that is not HTTP"
+_STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})(?: |\r?\n)")
 
 
 async def check(source: str, domain: str, health: Health, seconds: float) -> str | None:
@@ -20,14 +23,17 @@ async def check(source: str, domain: str, health: Health, seconds: float) -> str
             reader, writer = await asyncio.open_unix_connection(source)
             try:
                 writer.write(request.encode())
-                line = (await reader.readline()).decode("latin-1")
+                line = await reader.readline()
             finally:
                 writer.close()
     except TimeoutError:
         return SILENT
     except OSError as error:
         return f"could not be asked ({error.strerror})"
-    words = line.split()
-    if len(words) < 2 or not words[1].isdigit():
-        return "gave an answer that is not HTTP"
-    return None if int(words[1]) == health.status else f"answered {words[1]} instead of {health.status}"
+    except ValueError:  # a line without an end
+        return _NO_HTTP
+    found = _STATUS_LINE.match(line)
+    if found is None:
+        return _NO_HTTP
+    status = int(found[1])
+    return None if status == health.status else f"answered {status} instead of {health.status}"

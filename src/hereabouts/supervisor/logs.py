@@ -118,12 +118,21 @@ def rotate(config: Config, website: Website) -> None:
         except OSError:
             continue
         log = path(config, website, kind)
-        latest = files.tail(log, limit)
+        before = log.with_name(f"{log.name}.1")
         try:
-            files.replace(log.with_name(f"{log.name}.1"), latest)
+            _set_aside(log, before, limit)
         except OSError:  # no room for the old part: the log must not grow for that
-            log.with_name(f"{log.name}.1").unlink(missing_ok=True)
+            before.unlink(missing_ok=True)
         os.truncate(log, 0)
+
+
+def _set_aside(log: Path, before: Path, limit: int) -> None:
+    """Make ``before`` of the log's last ``limit`` bytes, and of what is written while that takes its time."""
+    with log.open("rb") as source:
+        source.seek(-limit, os.SEEK_END)
+        files.replace(before, source.read(limit))
+        with before.open("ab") as rest:
+            rest.write(source.read(limit))
 
 
 def remove(config: Config, website: Website) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import httpx
@@ -77,6 +78,18 @@ def test_a_broken_file_is_as_good_as_none(config: Config, alice: Caller) -> None
     (config.metrics / str(website)).write_bytes(b"\xff" * 100_000)
     answer = alice.call("GET", "alice.example.org/metrics/")
     assert (answer.status_code, answer.json()) == (200, [])
+
+
+def test_a_file_cut_short_within_a_record_loses_no_other(config: Config, alice: Caller) -> None:
+    from hereabouts.control.metrics import read
+
+    website = alice.create()["id"]
+    end = COARSE.step * COARSE.slots * 700  # the week goes over the end of the ring
+    for at in (end - COARSE.step, end - 2 * COARSE.step, end, end + COARSE.step):
+        metrics.add(config, website, Sample(at, 10, (0, 30, 0, 10, 0)), again=False)
+    file = config.metrics / str(website)
+    os.truncate(file, file.stat().st_size - 1)
+    assert sum(sum(point.answers) for point in read(website, "week", end + 2 * COARSE.step)) == 3 * 40
 
 
 def test_lists_show_the_last_hour(config: Config, alice: Caller, operator: Caller) -> None:

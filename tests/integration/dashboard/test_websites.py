@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
+from hereabouts.core.metrics import FINE, Sample
+from hereabouts.supervisor import metrics
 from tests.integration.dashboard.conftest import Person
 from tests.integration.sites import PLAIN, newer, site
 from tests.platform import Account, Platform, wait_for
@@ -264,6 +267,27 @@ def test_an_error_is_shown_to_htmx_too(bob_in: Person) -> None:
 
 
 # One website
+
+
+def test_what_was_counted_is_drawn_with_a_table_behind_each_chart(bob_in: Person, bob: Account) -> None:
+    """A website that is off and was never visited has nothing; one that was visited has the same in every period."""
+    domain = "drawn-bob.localhost"
+    wanted = {"domain_name": domain, "enabled": False, "webapp": {"command": COMMAND}}
+    number = bob.call("POST", json=wanted).json()["id"]
+    page = f"/websites/{domain}/"
+    try:
+        assert "Nothing was counted in this time." in bob_in.get(page).text
+        now = int(time.time())
+        metrics.add(bob.platform.config, number, Sample(FINE.begin(now - 60), 10, (0, 30, 0, 10, 5)), again=False)
+        for period in ("hour", "day", "week", "month"):
+            text = bob_in.get(page, params={"period": period}).text
+            assert "Nothing was counted" not in text
+            assert text.count('<svg class="chart-svg"') == text.count("<summary>As a table") == 6
+            headers = re.findall(r'<th scope="col">([^<]+)', text)
+            assert headers[:4] == ["Time (UTC)", "2xx", "4xx", "5xx"]
+            assert re.search(r'<th scope="row">[^<]+<td>3/s<td>1/s<td>0.5/s', text)
+    finally:
+        bob.delete(domain)
 
 
 def test_reload_disable_enable(bob_in: Person, bob: Account, website: str) -> None:

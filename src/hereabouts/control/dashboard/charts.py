@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hereabouts.control import metrics
-from hereabouts.core.metrics import CLASSES, Sample, points, quantile
+from hereabouts.core.metrics import CLASSES, Sample, quantile
 
 WIDTH, HEIGHT = 1000, 140
 """The box of the lines; the height is also that in pixels."""
@@ -168,10 +168,8 @@ def sparkline(values: Sequence[float], label: str) -> Sparkline:
 
 def of_website(website_id: int, period: str, now: float) -> list[Chart]:
     """The charts of one website until ``now``. Raises InvalidInput for an unknown period."""
-    begin, end, step = metrics.window(period, now)
-    step *= _MERGED
-    begin -= begin % step
-    samples = points(metrics.read(website_id, period, now), begin, end, step)
+    begin, end, step = metrics.window(period, now, _MERGED)
+    samples = metrics.read(website_id, period, now, _MERGED)
     times = [sample.at for sample in samples]
 
     def chart(title: str, series: Sequence[Series], unit: Unit) -> Chart:

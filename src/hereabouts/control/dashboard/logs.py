@@ -51,6 +51,7 @@ def logs(request: HttpRequest, website: Website) -> HttpResponse:
         "about": next(about for name, _, about in KINDS if name == kind),
         "lines": found[-_SHOWN_LINES:],
         "next": piece["next"],
+        "open": bool(found) and found[-1] is lines[-1] and not piece["text"].endswith("\n"),
         "sought": sought,
         "away": away,
         "file": f"{website.domain_name}.{kind}.log",

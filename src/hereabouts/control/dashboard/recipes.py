@@ -132,6 +132,7 @@ const http = require("node:http");
 http.createServer((request, response) => {
   response.end("Hello from Node\\n");
 }).listen(process.env.DOMAIN_SOCKET);
+process.on("SIGTERM", () => process.exit());
 """,
         file="server.js",
     ),

@@ -111,7 +111,7 @@ def enabled(request: HttpRequest, website: Website) -> HttpResponse:
         return _answer(request, website, generation, f"{website.domain_name} is enabled, and serves.")
     settled = asking.settle(website.pk, generation)
     said = f"{website.domain_name} is disabled: visitors see a page that says so."
-    return one.go(request, one.url(website), said if settled else UNATTENDED, problem=not settled)
+    return _done(request, website, "website", said, settled)
 
 
 def _answer(request: HttpRequest, website: Website, generation: int, said: str) -> HttpResponse:
@@ -163,7 +163,13 @@ def _changed(request: HttpRequest, website: Website, generation: int, changes: l
         return _answer(request, website, generation, "The command is changed, and the new process serves.")
     settled = asking.settle(website.pk, generation)
     said = "Saved. It counts from the next start or reload on."
-    return one.go(request, one.url(website, "website_command"), UNATTENDED if settled is None else said)
+    return _done(request, website, "website_command", said, settled)
+
+
+def _done(request: HttpRequest, website: Website, page: str, said: str, settled: bool | None) -> HttpResponse:
+    """The answer to a change that starts nothing; ``settled`` is None where the supervisor did not answer."""
+    away = settled is None
+    return one.go(request, one.url(website, page), UNATTENDED if away else said, problem=away)
 
 
 _LABELS = {

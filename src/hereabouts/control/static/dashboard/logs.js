@@ -3,12 +3,13 @@
 
 {
   const MOST_LINES = 2000;
+  const MOST_HELD = 200;
   const log = document.getElementById("log");
   const filter = document.getElementById("filter");
   const pause = document.getElementById("pause");
   const live = document.getElementById("live");
   const nothing = document.getElementById("nothing");
-  let whole = true;  // the last line has its end
+  let whole = !("open" in log.dataset);  // the last line has its end
   let held = [];  // pieces that came while it is paused
 
   const atEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
@@ -24,6 +25,18 @@
     line.textContent = text;
     if (kind) line.className = kind; else judge(line);
     log.append(line);
+  };
+
+  const tellNothing = () => {
+    nothing.hidden = [...log.children].some((line) => !line.hidden);
+    nothing.textContent = filter.value ? `No line here holds “${filter.value}”.` : "Nothing is written here yet.";
+  };
+
+  const hold = (piece) => {
+    held.push(piece);
+    if (held.length <= MOST_HELD) return;
+    const [lost, next] = held.splice(0, 2);
+    held.unshift({...next, skipped: next.skipped + lost.skipped + lost.next - lost.offset});
   };
 
   const write = (piece) => {
@@ -43,17 +56,18 @@
       if (!whole) add(last);
     }
     while (log.childElementCount > MOST_LINES) log.firstElementChild.remove();
-    nothing.hidden = log.childElementCount > 0;
   };
 
   const show = (pieces) => {
     const follow = atEnd();
     pieces.forEach(write);
+    tellNothing();
     if (follow) toEnd();
   };
 
   filter.addEventListener("input", () => {
     for (const line of log.children) if (!line.classList.contains("gap")) judge(line);
+    tellNothing();
     toEnd();
   });
   filter.form.addEventListener("submit", (event) => event.preventDefault());
@@ -85,7 +99,7 @@
   });
   stream.addEventListener("message", (event) => {
     const piece = JSON.parse(event.data);
-    if (pause.getAttribute("aria-pressed") === "true") held = [...held, piece].slice(-200);
+    if (pause.getAttribute("aria-pressed") === "true") hold(piece);
     else show([piece]);
   });
 }
