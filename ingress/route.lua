@@ -2,6 +2,7 @@
 -- the target being a socket's name in live/, or "wait" or "disabled", the policy words such as "https,hsts=300,to=name"
 -- (supervisor/routes.py). No business rules here: this finds a socket, or asks the supervisor.
 local balancer = require "ngx.balancer"
+local semaphore = require "ngx.semaphore"
 local ffi = require "ffi"
 local metrics = require "metrics"
 
@@ -14,6 +15,8 @@ int clock_gettime(int clock, hereabouts_timespec *found);
 local C = ffi.C
 local find, match = string.find, string.match
 local SIZE, LONGEST_HOST, REMEMBERED = 1024, 253, 4096
+local GATED_SECONDS, AT_ONCE, PATIENCE = 2, 2, 0.1
+local GOLDEN = 0.6180339887498949  -- spreads numbers that follow each other evenly between 0 and 1
 local text = ffi.new("char[?]", SIZE)
 local CLOCK_MONOTONIC, moment = 1, ffi.new("hereabouts_timespec")
 
@@ -57,7 +60,7 @@ local parse = remembering(function(link)
     local peer = target ~= "wait" and target ~= "disabled" and "unix:" .. settings.live .. target .. ".sock"
     local hsts = match(policy, "hsts=(%d+)")
     return {
-        target = target, account = account, log = log, peer = peer, policy = policy ~= "",
+        target = target, account = account, log = log, peer = peer, since = peer and ngx.now(), policy = policy ~= "",
         https = find("," .. policy .. ",", ",https,", 1, true) and true, to = match(policy, "to=([a-z0-9.-]+)"),
         hsts = hsts and "max-age=" .. hsts,
     }
@@ -81,6 +84,18 @@ local function policed(route, var, peer)
     return not route.to and (secure or not route.https) and peer
 end
 
+-- Slow start: whether a visitor's way to a process that this worker has just met leads through the gate. If all came at
+-- once, a server that takes one connection between two rounds of requests would serve the first again and again while
+-- the last wait to be let in. So connections go over to the straight way one by one, the slower the more there are.
+local function gated(route, var)
+    local age = ngx.now() - route.since
+    if age < 0 or age >= GATED_SECONDS then
+        route.since = nil
+        return false
+    end
+    return tonumber(var.connection) * GOLDEN % 1 >= math.sqrt(age / GATED_SECONDS)
+end
+
 -- The first try goes to the host's site, the second, or the first without a site, to where requests wait.
 function M.balance()
     local peer
@@ -94,6 +109,9 @@ function M.balance()
             if route.policy then
                 peer = policed(route, var, peer)
             end
+            if peer and route.since and gated(route, var) then
+                peer = settings.gate
+            end
         end
         if peer then
             balancer.set_more_tries(1)
@@ -104,6 +122,15 @@ end
 
 function M.balance_held()
     assert(balancer.set_current_peer(ngx.ctx.peer))
+end
+
+function M.balance_gated()
+    local route = not balancer.get_last_failure() and lookup(ngx.var.host)
+    local peer = route and route.peer
+    if peer then
+        balancer.set_more_tries(1)
+    end
+    assert(balancer.set_current_peer(peer or settings.hold))
 end
 
 local function show(status, name, retry_after)
@@ -165,8 +192,26 @@ local function listens(peer)
     return connected
 end
 
+-- Let the request through in order of arrival, so many of each worker at once; where answers take long, all the same.
+local function gate()
+    local route = lookup(ngx.var.host)
+    if route and route.peer then
+        route.turns = route.turns or semaphore.new(AT_ONCE)
+        ngx.ctx.turns = route.turns:wait(PATIENCE) and route.turns
+    end
+end
+
+-- Its answer begins, or it has ended: the next one may go.
+function M.passed()
+    local turns = ngx.ctx.turns
+    if turns then
+        ngx.ctx.turns = nil
+        turns:post()
+    end
+end
+
 -- Hold the request until its site serves, or explain to the visitor why it does not.
-function M.hold()
+local function hold()
     local host = ngx.var.host
     local deadline = now() + settings.hold_seconds
     repeat
@@ -196,6 +241,13 @@ function M.hold()
         ngx.sleep(0.05)  -- the supervisor restarts, the route is just changing, or the server's queue is full
     until now() >= deadline
     return show(503, "starting", 5)
+end
+
+function M.wait()
+    if ngx.var.hereabouts_way == "gated_site" then
+        return gate()
+    end
+    return hold()
 end
 
 return M

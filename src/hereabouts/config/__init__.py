@@ -197,6 +197,11 @@ class Config:
         return self.run_dir / "ingress" / "hold.sock"
 
     @property
+    def gate_socket(self) -> Path:
+        """Where nginx lets visitors through to a process that is new, a few at a time."""
+        return self.run_dir / "ingress" / "gate.sock"
+
+    @property
     def metrics_socket(self) -> Path:
         """Where nginx tells what it counted of websites; its directory is closed to all but root and nginx."""
         return self.run_dir / "ingress" / "metrics.sock"

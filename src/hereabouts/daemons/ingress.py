@@ -53,7 +53,7 @@ def prepare(config: Config) -> list[str]:
     target = directory / "nginx.conf"
     files.replace(target, render(config, program))
     command = [config.nginx, "-c", str(target), "-e", str(config.logs / "platform" / "nginx.log")]
-    sockets = [path for path in (config.hold_socket, config.metrics_socket) if not path.exists()]
+    sockets = [path for path in _sockets(config) if not path.exists()]
     tested = subprocess.run([*command, "-t", "-q"], capture_output=True, text=True, check=False)
     for path in sockets:  # a test makes them, too
         path.unlink(missing_ok=True)
@@ -63,6 +63,11 @@ def prepare(config: Config) -> list[str]:
             remedy="`hereabouts doctor` checks nginx and its Lua module.",
         )
     return command
+
+
+def _sockets(config: Config) -> tuple[Path, ...]:
+    """Where nginx listens for itself and the supervisor."""
+    return config.hold_socket, config.gate_socket, config.metrics_socket
 
 
 def _copy_sources(directory: Path) -> Path:
@@ -79,7 +84,7 @@ def _copy_sources(directory: Path) -> Path:
 
 def before_start(config: Config) -> None:
     """Clear the way for a new nginx, and note what it will read."""
-    for path in (config.hold_socket, config.metrics_socket):
+    for path in _sockets(config):
         path.unlink(missing_ok=True)
     is_outdated(config)
 
@@ -122,6 +127,7 @@ def render(config: Config, program: Path) -> str:
         "body_mb": config.body_mb,
         "ingress": program,
         "hold_socket": config.hold_socket,
+        "gate_socket": config.gate_socket,
         "metrics_socket": config.metrics_socket,
         "supervisor_socket": config.supervisor_socket,
         "control_socket": config.control_socket,

@@ -127,12 +127,13 @@ def rotate(config: Config, website: Website) -> None:
 
 
 def _set_aside(log: Path, before: Path, limit: int) -> None:
-    """Make ``before`` of the log's last ``limit`` bytes, and of what is written while that takes its time."""
+    """Make ``before`` of the log's last ``limit`` bytes, an eighth of them for what is written while it is copied."""
+    meanwhile = limit // 8
     with log.open("rb") as source:
-        source.seek(-limit, os.SEEK_END)
-        files.replace(before, source.read(limit))
+        source.seek(meanwhile - limit, os.SEEK_END)
+        files.replace(before, source.read(limit - meanwhile))
         with before.open("ab") as rest:
-            rest.write(source.read(limit))
+            rest.write(source.read(meanwhile))
 
 
 def remove(config: Config, website: Website) -> None:
