@@ -87,13 +87,14 @@ end
 -- Slow start: whether a visitor's way to a process that this worker has just met leads through the gate. If all came at
 -- once, a server that takes one connection between two rounds of requests would serve the first again and again while
 -- the last wait to be let in. So connections go over to the straight way one by one, the slower the more there are.
+-- WebSockets, which stay, always take that.
 local function gated(route, var)
     local age = ngx.now() - route.since
     if age < 0 or age >= GATED_SECONDS then
         route.since = nil
         return false
     end
-    return tonumber(var.connection) * GOLDEN % 1 >= math.sqrt(age / GATED_SECONDS)
+    return not var.http_upgrade and tonumber(var.connection) * GOLDEN % 1 >= math.sqrt(age / GATED_SECONDS)
 end
 
 -- The first try goes to the host's site, the second, or the first without a site, to where requests wait.

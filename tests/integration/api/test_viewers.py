@@ -23,13 +23,13 @@ def test_who_may_see_on(config: Config, alice: Caller, bob: Caller, operator: Ca
     def viewer(name: str, number: int = website) -> Any:
         browser = Browser(config)
         assert browser.sign_in(name, PASSWORD).status_code == 302
-        return Viewer(browser.session, number)
+        return Viewer(browser.session, 0, number)
 
     own, second, bobs, olivias = (viewer(name) for name in ("alice", "alice", "bob", "operator"))
-    gone = Viewer(own.session, website + 1000)
-    everybody = {own, second, bobs, olivias, gone, Viewer("", website), Viewer("x" * 32, website)}
+    gone = Viewer(own.session, 0, website + 1000)
+    everybody = {own, second, bobs, olivias, gone, Viewer("", 0, website), Viewer("x" * 32, 0, website)}
     with CaptureQueriesContext(connection) as queries:
-        assert _allowed({*everybody, *(Viewer(f"{number}", website) for number in range(1000))}) == {
+        assert _allowed({*everybody, *(Viewer(f"{number}", 0, website) for number in range(1000))}) == {
             own, second, olivias
         }  # fmt: skip
     assert len([each for each in queries.captured_queries if each["sql"].startswith("SELECT")]) == 2

@@ -255,6 +255,20 @@ def test_the_stream_ends_when_its_reader_leaves(bob_in: Person, website: dict[st
     wait_for(lambda: _follows(running) == before)
 
 
+def test_an_account_has_so_many_streams_at_once(bob_in: Person, website: dict[str, Any]) -> None:
+    path, before = f"{PAGE}/error/stream", _follows(bob_in.platform)
+    streams = [Stream(bob_in, path) for _ in range(200)]
+    wait_for(lambda: _follows(bob_in.platform) == before + 200)
+    refused = bob_in.get(path)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
+    assert "200 live logs" in refused.text
+    for stream in streams:
+        stream.close()
+    bob_in.session.close()
+    wait_for(lambda: _follows(bob_in.platform) == before)
+    Stream(bob_in, path).close()
+
+
 def _follows(running: Platform) -> int:
     """How many connections there are to the supervisor's socket."""
     return connections(running.config.supervisor_socket)

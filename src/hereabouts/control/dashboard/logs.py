@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.views.decorators.http import require_safe
 
 from hereabouts.control import asking
-from hereabouts.control.dashboard import one, viewers
+from hereabouts.control.dashboard import access, one, viewers
 from hereabouts.control.models import Website
 from hereabouts.errors import PlatformNotRunning, SupervisorAway
 
@@ -27,6 +27,8 @@ _END_BYTES = 262_144
 _PIECE_BYTES = 262_144
 _BEAT_SECONDS = 15.0
 """A stream without news says so as often, which keeps it open and shows whether somebody is still there."""
+_MOST_PAGES = 200
+"""Streams that an account may have open."""
 _LIFE_SECONDS = 60.0
 """A stream ends after this time; browsers come back at once."""
 
@@ -92,7 +94,10 @@ def stream(request: HttpRequest, website: Website, kind: str) -> HttpResponseBas
     """
     given = request.headers.get("Last-Event-ID") or request.GET.get("offset", "")
     offset = int(given) if given.isdecimal() and len(given) < 16 else -_PIECE_BYTES // 4
-    viewer = viewers.Viewer(request.session.session_key or "", website.pk)
+    viewer = viewers.Viewer(request.session.session_key or "", access.account(request).pk, website.pk)
+    if viewers.pages(viewer.account) >= _MOST_PAGES:
+        text = f"You have {_MOST_PAGES} live logs open. Close some of them.\n"
+        return HttpResponse(text, content_type="text/plain; charset=utf-8", status=429, headers={"Retry-After": "60"})
     connection.close()  # else it would stay open for as long as the page does
     return StreamingHttpResponse(
         _events(viewer, kind, offset),

@@ -17,15 +17,21 @@ _LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Whoever has the session with this key, at a page of this website."""
+    """Whoever has the session with this key and account, at a page of this website."""
 
     session: str
+    account: int
     website: int
 
 
 _Place = tuple[Viewer, asyncio.Future[None]]
 _places: set[_Place] = set()
 _looking: set[asyncio.Task[None]] = set()
+
+
+def pages(account: int) -> int:
+    """How many such pages an account has open."""
+    return sum(viewer.account == account for viewer, _ in _places)
 
 
 @contextmanager
