@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from hereabouts import poke
+from hereabouts.errors import PlatformNotRunning
 from tests.platform import Account, Platform, wait_for
 
 BIN = "/home/alice/.virtualenvs/servers/bin"
@@ -157,6 +158,13 @@ def delete_unseen(running: Platform, account: Account, domain: str) -> None:
         wait_for(lambda: account.call("GET", f"{domain}/").status_code == 404)
         supervisor.kill()
         assert deletion.result().status_code == 204
+
+
+def attended(platform: Platform) -> bool:
+    """Whether the supervisor answers."""
+    with suppress(PlatformNotRunning):
+        return bool(poke.ask(platform.config.supervisor_socket, "status", seconds=5))
+    return False
 
 
 def sandboxes(platform: Platform, website: dict[str, Any]) -> list[dict[str, Any]]:

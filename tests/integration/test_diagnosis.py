@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.integration.sites import ANSWERS, BIN, PLAIN, answering, server_pid, uvicorn
+from tests.integration.sites import ANSWERS, BIN, PLAIN, answering, attended, server_pid, uvicorn
 from tests.platform import Account, platform, wait_for
 
 SIDE_BY_SIDE = 8
@@ -357,6 +357,7 @@ def _unattended(ill: Ill) -> str:
             os.kill(supervisor, signal.SIGKILL)
         detail = str(change.result().json()["state"]["detail"])
     wait_for(lambda: pids().get("supervisor") not in (supervisor, None), what="the supervisor is started again")
+    wait_for(lambda: attended(ill.alice.platform), what="it answers")
     return detail
 
 

@@ -17,7 +17,7 @@ import pytest
 from hereabouts import files
 from hereabouts.core.certificate import file_name
 from tests.integration.names import alias, browse, change, raw, settle, stored
-from tests.integration.sites import ANSWERS, newer, sandboxes, server_pid, site, uvicorn
+from tests.integration.sites import ANSWERS, attended, newer, sandboxes, server_pid, site, uvicorn
 from tests.platform import Account, Platform, wait_for
 
 DOMAIN = "names-alice.localhost"
@@ -194,6 +194,7 @@ def test_what_changes_while_no_supervisor_runs_is_made_up_for(running: Platform,
     os.utime(running.config.certificates / "local" / file_name(OTHER), (0, 0))  # the young are left alone
     os.kill(running.pids()["supervisor"], signal.SIGKILL)
     wait_for(lambda: _files(running, OTHER) == [])
+    wait_for(lambda: attended(running))
 
 
 def test_https_by_force(running: Platform, website: dict[str, Any]) -> None:

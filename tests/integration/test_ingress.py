@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import socket
 import ssl
@@ -16,6 +17,7 @@ import pytest
 import requests
 from websockets.sync.client import connect
 
+from hereabouts import poke
 from tests.integration.sites import ANSWERS, WAITS, held, newer, site, uvicorn
 from tests.platform import Account, Platform, wait_for
 
@@ -385,6 +387,10 @@ def test_an_error_page_shows_no_internals(running: Platform, alice: Account, met
     assert not INTERNALS.search(answer.text)
     assert not INTERNALS.search(str(dict(answer.headers) | {"Server": ""}))
     assert not re.search(r"\d", answer.headers["Server"]), "no version"
+    log = running.config.logs / "platform" / "nginx.log"
+    wait_for(lambda: "rude-alice.localhost" in log.read_text(encoding="utf-8"), what="nginx complains")
+    health = json.loads(poke.ask(running.config.supervisor_socket, "health", seconds=10))
+    assert not [each for each in health["errors"] if "rude-alice" in each["line"]], "that is no error of the platform"
 
 
 def test_a_failing_app_answers_for_itself(running: Platform, starlette: str) -> None:

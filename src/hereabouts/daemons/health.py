@@ -76,9 +76,10 @@ def _version(program: str, option: str) -> str:
 
 
 def _errors(config: Config, name: str) -> Iterator[dict[str, str]]:
-    """The last errors in the log of one process, the latest last."""
+    """The last errors in the log of one process, the latest last, without what websites did wrong."""
     lines = _tail(config.logs / "platform" / f"{name}.log")
-    for line in [line for line in lines if _ERROR.search(line)][-_SHOWN_ERRORS:]:
+    website = f'upstream: "http://unix:{config.live}/'
+    for line in [line for line in lines if _ERROR.search(line) and website not in line][-_SHOWN_ERRORS:]:
         yield {"process": name, "line": line[:_SHOWN_CHARACTERS]}
 
 
