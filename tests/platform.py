@@ -21,6 +21,7 @@ from typing import Any
 import requests
 
 from hereabouts import config as configuration
+from hereabouts.daemons.environ import environment
 from tests import shared
 
 QUICK = {
@@ -230,6 +231,8 @@ def _start_with_demo(made: Platform) -> None:
             return
     if not demo.exists():
         demo.parent.mkdir(parents=True, exist_ok=True)
+        prepare = [sys.executable, "-m", "hereabouts.daemons", "prepare"]  # homes without a database are refused
+        subprocess.run(prepare, env=environment(made.config), check=True, capture_output=True)
         subprocess.run(["cp", "-a", kept, demo], check=True)
     made.start()
 

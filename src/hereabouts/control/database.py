@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 
 from django.core.management import call_command
@@ -28,18 +28,27 @@ class DatabaseBroken(HereaboutsError):
     """The database {where} can't be used: {problem}. {remedy}"""
 
 
-def prepare(config: Config) -> None:
-    """Migrate the database; an SQLite file is copied first and put back when that fails.
+class DatabaseLost(HereaboutsError):
+    """The database {where} is missing or empty, but {homes} is not: this installation is not new. Nothing was
+    started, since every website would be taken for one that nobody wants. Restore the database from a backup (or its
+    disk, or the setting `database`); or, to begin anew, move what is in {homes} away first."""
 
-    Raises DatabaseNewer before anything is touched, DatabaseBroken otherwise.
+
+def prepare(config: Config) -> None:
+    """Migrate the database, all of it or nothing; an SQLite file is copied first.
+
+    Raises DatabaseLost or DatabaseNewer before anything is touched, DatabaseBroken otherwise.
     """
     owner = (config.control_uid, config.control_uid) if os.geteuid() == 0 else None
     files.directory(config.sqlite_file.parent, mode=0o700, owner=owner)
     where = config.sqlite_file if not config.database else config.database.rpartition("@")[2]
     try:
+        _refuse_if_lost(config, where)
         executor = MigrationExecutor(connection)
         unknown = set(executor.loader.applied_migrations) - set(executor.loader.disk_migrations)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseLost:
+        raise
     except Exception as error:
         raise DatabaseBroken(where=where, problem=error, remedy="Check that it exists and may be written.") from error
     newer = sorted(name for app, name in unknown if app == "control")
@@ -72,19 +81,29 @@ def hold_open(config: Config) -> sqlite3.Connection | None:
             time.sleep(0.05)
 
 
+def _refuse_if_lost(config: Config, where: object) -> None:
+    """Raise DatabaseLost where accounts have homes that no database knows of."""
+    if _is_empty(config) and config.homes.is_dir() and any(config.homes.iterdir()):
+        raise DatabaseLost(where=where, homes=config.homes)
+
+
+def _is_empty(config: Config) -> bool:
+    """Whether nothing is in the database. An SQLite file that is missing is not made by the question."""
+    if not config.database and not config.sqlite_file.exists():
+        return True
+    return not connection.introspection.table_names()
+
+
 def _migrate(config: Config, where: object) -> None:
-    copy = config.sqlite_file.with_suffix(".before-upgrade") if not config.database else None
-    existed = config.sqlite_file.exists() and config.sqlite_file.stat().st_size > 0
-    if copy and existed:
-        _copy(config.sqlite_file, copy)
+    if not config.database and not _is_empty(config):
+        _copy(config.sqlite_file, config.sqlite_file.with_suffix(".before-upgrade"))
     try:
-        # All or nothing: SQLite's file is put back, a PostgreSQL database is changed in one transaction.
-        with transaction.atomic() if config.database else nullcontext():
+        # One transaction, which a failure or a kill undoes. What control writes meanwhile waits, and is not lost.
+        # SQLite's migrations need its constraint checks off, and those can't be turned off in a transaction.
+        with connection.constraint_checks_disabled(), transaction.atomic():
             call_command("migrate", interactive=False, verbosity=0)
     except Exception as error:
         connection.close()
-        if copy and existed:
-            _copy(copy, config.sqlite_file)
         raise DatabaseBroken(
             where=where, problem=f"the upgrade failed: {error}", remedy="It was left as it was before."
         ) from error

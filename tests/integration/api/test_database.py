@@ -10,11 +10,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hereabouts import config as configuration
 from hereabouts.config import Config
 from hereabouts.daemons.environ import environment
+from tests.platform import wait_for
 
 
 @pytest.fixture
@@ -68,21 +70,93 @@ def test_a_newer_database_is_left_alone(place: Config) -> None:
     assert ask(place, "SELECT * FROM django_migrations") == before
 
 
-def test_an_upgrade_that_fails_leaves_all_as_it_was(place: Config) -> None:
-    prepare(place)
-    ask(place, "DELETE FROM django_migrations WHERE app = 'control'")  # its tables can't be made twice
-    ask(place, "DELETE FROM django_migrations WHERE app = 'contenttypes'")
-    before = "\n".join(line for (line,) in ask(place, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"))
-    applied = ask(place, "SELECT app, name FROM django_migrations")
+def older(config: Config) -> None:
+    """A database as the version before the latest two migrations left it, with an account in it."""
+    prepare(config)
+    argv = [sys.executable, "-m", "django", "migrate", "--verbosity=0", "control", "0003"]
+    subprocess.run(argv, env=environment(config), check=True, timeout=60)
+    names = [column[1] for column in ask(config, "PRAGMA table_info(control_account)") if column[3]]
+    values = {"username": "'old'", "uid": "700001"}
+    columns = ", ".join(f'"{name}"' for name in names)
+    ask(config, f"INSERT INTO control_account ({columns}) VALUES ({', '.join(values.get(n, '1') for n in names)})")
+
+
+def content(config: Config) -> list[object]:
+    """All tables, what was applied, and the accounts."""
+    questions = (
+        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name",
+        "SELECT app, name FROM django_migrations ORDER BY id",
+        "SELECT * FROM control_account",
+    )
+    return [ask(config, question) for question in questions]
+
+
+def test_an_upgrade_that_fails_at_its_last_step_leaves_all_as_it_was(place: Config) -> None:
+    older(place)
+    ask(place, "CREATE TABLE control_auditentry (id integer)")  # the latest migration would make it
+    before = content(place)
     with closing(sqlite3.connect(place.sqlite_file)) as reader:  # somebody still has it open
         reader.execute("SELECT * FROM control_account").fetchall()
         code, message = prepare(place)
         assert code == 1
-        assert "the upgrade failed: " in message
-        assert "It was left as it was before." in message
-        assert reader.execute("SELECT app, name FROM django_migrations").fetchall() == applied
-    after = "\n".join(line for (line,) in ask(place, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"))
-    assert (after, ask(place, "SELECT app, name FROM django_migrations")) == (before, applied)
+        assert 'the upgrade failed: table "control_auditentry" already exists. It was left as it was before.' in message
+        assert len(reader.execute("SELECT username FROM control_account").fetchall()) == 1
+    assert content(place) == before
+    ask(place, "DROP TABLE control_auditentry")
+    assert prepare(place) == (0, "")
+    assert ask(place, "SELECT username FROM control_account") == [("old",)]
+
+
+def test_an_upgrade_that_is_killed_leaves_all_as_it_was(place: Config) -> None:
+    """It is killed when all is changed but the note that it is done: that never comes to an end here."""
+    older(place)
+    before = content(place)
+    ask(place, "CREATE VIEW endless AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n")
+    ask(
+        place,
+        "CREATE TRIGGER stuck AFTER INSERT ON django_migrations WHEN new.name LIKE '0005%' "
+        "BEGIN DELETE FROM django_migrations WHERE id = (SELECT count(*) FROM endless); END",
+    )
+    argv = [sys.executable, "-m", "hereabouts.daemons", "prepare"]
+    with subprocess.Popen(argv, env=environment(place)) as upgrade:
+        wait_for(lambda: _is_locked(place), 60, "it changes the database")
+        worked = psutil.Process(upgrade.pid)
+        begin = worked.cpu_times().user
+        wait_for(lambda: worked.cpu_times().user > begin + 2, 60, "it is stuck in its last step")
+        upgrade.kill()
+    ask(place, "DROP TRIGGER stuck")
+    ask(place, "DROP VIEW endless")
+    assert content(place) == before
+    assert prepare(place) == (0, "")
+    assert ask(place, "SELECT username FROM control_account") == [("old",)]
+
+
+def _is_locked(config: Config) -> bool:
+    with closing(sqlite3.connect(config.sqlite_file, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        connection.execute("ROLLBACK")
+        return False
+
+
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_lost_database_is_not_made_anew(place: Config, left: bytes | None) -> None:
+    """Websites that run would be ended, and their logs removed, since nobody wants them."""
+    prepare(place)
+    (place.homes / "alice").mkdir(parents=True)
+    for file in place.sqlite_file.parent.glob(f"{place.sqlite_file.stem}*"):
+        file.unlink()
+    if left is not None:
+        place.sqlite_file.write_bytes(left)
+    code, message = prepare(place)
+    assert code == 1
+    assert f"The database {place.sqlite_file} is missing or empty, but {place.homes} is not" in message
+    assert "Restore the database from a backup" in message
+    assert place.sqlite_file.exists() is (left is not None)
+    (place.homes / "alice").rmdir()
+    assert prepare(place) == (0, "")
 
 
 def test_what_is_no_database(place: Config) -> None:
