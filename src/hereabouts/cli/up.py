@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,11 +34,19 @@ def up(
     from hereabouts.daemons import up as daemon
 
     out = support.console()
-    daemon.run(settings, Terminal(out), lambda result: _announce(out, settings, result), take_over=take_over)
+
+    def ready(result: Result) -> None:
+        with suppress(OSError):
+            _announce(out, settings, result)
+
+    daemon.run(settings, Terminal(out), ready, take_over=take_over)
 
 
 class Terminal:
-    """Shows the steps of the start: turning while they last, ticked when done; plain lines when piped."""
+    """Shows the steps of the start: turning while they last, ticked when done; plain lines when piped.
+
+    What can't be shown, to a terminal that was closed or a file on a full disk, stops nothing.
+    """
 
     def __init__(self, out: Console) -> None:
         self._out = out
@@ -47,19 +55,29 @@ class Terminal:
     def step(self, text: str) -> Iterator[Callable[[str], None]]:
         """A step; the function given shows what it is doing now."""
         if not self._out.is_terminal:
-            print(f"{text} …", flush=True)
+            self._show(f"{text} …")
             yield lambda now: None
             return
-        with self._out.status(text) as status:
+        status = self._out.status(text)
+        with suppress(OSError):
+            status.start()
+        try:
             yield lambda now: status.update(f"{text}\n  [dim]{_escape(now)[:_SHOWN]}[/]")
-        self._out.print(f"[green]✓[/] {text}")
+        finally:
+            with suppress(OSError):
+                status.stop()
+        self._show(f"[green]✓[/] {text}")
 
     def warn(self, text: str) -> None:
         """Something to know that does not stop the platform."""
-        if self._out.is_terminal:
-            self._out.print(f"[yellow]![/] {_escape(text)}")
-        else:
-            print(f"! {text}", flush=True)
+        self._show(f"[yellow]![/] {_escape(text)}" if self._out.is_terminal else f"! {text}")
+
+    def _show(self, text: str) -> None:
+        with suppress(OSError):
+            if self._out.is_terminal:
+                self._out.print(text)
+            else:
+                print(text, flush=True)
 
 
 def _escape(text: str) -> str:

@@ -6,6 +6,7 @@ Each is the leader of a session of its own and writes to its own log, so that it
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ _STABLE_SECONDS = 2.0
 """A process that ran for so long is started again at once: what dies every few seconds may as well serve meanwhile."""
 _EAGER = 3
 _LONGEST_PAUSE = 30.0
+_AGAIN_SECONDS = 1.0
 _SHOWN_LINES = 5
 
 
@@ -81,16 +83,16 @@ class Child(threading.Thread):
             self.failures = 1 if time.monotonic() - began >= _STABLE_SECONDS else self.failures + 1
             pause = pause_seconds(self.failures)
             again = "started again" if pause == 0 else f"starting again in {pause:g} s"
-            self._warn(f"{self.recipe.name} {ending}; {again}. Its log: {self.recipe.log}{self.last_lines()}")
+            self._say(f"{self.recipe.name} {ending}; {again}. Its log: {self.recipe.log}{self.last_lines()}")
             if self.process and self.recipe.has_workers:
                 end_workers(self.process, self.recipe.may_start)
             self._stopping.wait(pause)
 
     def _run_once(self) -> str:
         if self._kept:
-            self._changed()
-            while not processes.wait_ended(self._kept, 1.0):
-                continue
+            noted = self._note()
+            while not processes.wait_ended(self._kept, _AGAIN_SECONDS):
+                noted = noted or self._note()
             self._kept = None
             return "ended"
         try:
@@ -105,20 +107,41 @@ class Child(threading.Thread):
                 self.process = processes.find(self._popen.pid)
         except OSError as error:
             return f"can't be started ({error})"
-        self._changed()
-        return _ending(self._popen.wait())
+        noted = self._note()
+        while True:
+            try:
+                return _ending(self._popen.wait(None if noted else _AGAIN_SECONDS))
+            except subprocess.TimeoutExpired:
+                noted = self._note()
+
+    def _note(self) -> bool:
+        """Have it written down which process runs; False where that can't be done now, as on a full disk."""
+        try:
+            self._changed()
+        except OSError as error:
+            self._say(f"Which processes run could not be written down: {error}. Trying again.")
+            return False
+        return True
+
+    def _say(self, text: str) -> None:
+        """Tell it where somebody can be told: a terminal that is gone must not end this thread."""
+        with contextlib.suppress(OSError, ValueError):
+            self._warn(text)
 
     def _open_log(self) -> IO[bytes]:
         """The process's log; what it says is lost where that can't be written (on a disk that is read-only now)."""
         try:
             return self.recipe.log.open("ab")
         except OSError as error:
-            self._warn(f"{self.recipe.name} starts without its log: {error}.")
+            self._say(f"{self.recipe.name} starts without its log: {error}.")
             return open(os.devnull, "ab")  # noqa: PTH123
 
     def last_lines(self) -> str:
         """The end of the process's log, a line each, ready to be appended to a message."""
-        lines = files.tail(self.recipe.log, 4000).decode(errors="replace").strip().splitlines()
+        try:
+            lines = files.tail(self.recipe.log, 4000).decode(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
         return "".join(f"\n  {line[:300]}" for line in lines[-_SHOWN_LINES:])
 
     def leave(self) -> None:

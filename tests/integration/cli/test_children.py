@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hereabouts import files
 from hereabouts.daemons import processes
 from hereabouts.daemons.children import Child, Recipe, pause_seconds, replace
 
@@ -78,6 +79,30 @@ def test_one_that_keeps_dying_is_given_pauses_and_its_last_words_are_shown(famil
     assert "ended with exit code 1; started again" in family.said[2]
     assert "ended with exit code 1; starting again in 0.5 s" in family.said[3]
     assert "no luck" in family.said[3]
+
+
+def test_nobody_to_tell_and_no_room_to_write_it_down(family: Family, full_disk: Path) -> None:
+    """Both go wrong at each death; what dies is started again, and noted as soon as there is room."""
+
+    def tell(text: str) -> None:
+        (full_disk / "said").write_text(text)
+
+    def note() -> None:
+        files.replace(full_disk / "noted", str(child.process))
+
+    child = Child(family.recipe(_FOREVER), tell, note)
+    family.made.append(child)
+    child.start()
+    for _ in range(2):
+        _until(lambda: child.process and processes.is_running(child.process))
+        before = child.process
+        assert before
+        os.kill(before.pid, signal.SIGKILL)
+        _until(lambda before=before: child.process != before)
+    assert not (full_disk / "noted").exists()
+    (full_disk / "filler").unlink()
+    _until((full_disk / "noted").exists)
+    assert (full_disk / "noted").read_text() == str(child.process)
 
 
 def test_pauses_grow_to_half_a_minute() -> None:
