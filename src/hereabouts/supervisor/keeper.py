@@ -240,7 +240,7 @@ class Keeper:
             self._fail(generation, lacking)
             return
         means = self._means
-        place = await means.starts.take(self.website.id, await self._urgency())
+        place = await means.starts.take(self.website.id, self._urgency())
         website = self.wanted
         if website is None or not website.enabled:  # meanwhile somebody thought better of it
             place.leave()
@@ -250,8 +250,10 @@ class Keeper:
             sandbox = await asyncio.to_thread(
                 Sandboxed.start, self._config, website, means.secret, means.seccomp, means.networks, time.monotonic()
             )
-        except HereaboutsError as error:
+        except BaseException as error:
             place.leave()
+            if not isinstance(error, HereaboutsError):
+                raise
             self._fail(website.generation, str(error))
             return
         self.sandboxes[sandbox.name] = sandbox
@@ -263,11 +265,11 @@ class Keeper:
         self.seen = replace(self.seen, instances=(*self.seen.instances, instance), hint=None)
         self._attend(sandbox)
 
-    async def _urgency(self) -> float:
+    def _urgency(self) -> float:
         """How soon to start: a website that is waited for or serves already first, then by its last visit."""
         if self._waiting or isinstance(self.seen.lead, str):
             return URGENT
-        return await asyncio.to_thread(logs.last_visit, self._config, self.website)
+        return logs.last_visit(self._config, self.website)
 
     async def _publish(self, name: str) -> None:
         sandbox = self.sandboxes[name]
@@ -321,9 +323,15 @@ class Keeper:
         if phase is Phase.DRAINING and self.wanted and self.wanted.stop_first:
             self.steps.reach(self.wanted.generation, steps.OLD, now)
         if phase is Phase.TERMINATING:
+            self._end_start(name)
             sandbox.terminate()
         elif phase is Phase.KILLING:
             sandbox.kill()
+
+    def _end_start(self, name: str) -> None:
+        """Give the place among those that start to the next one."""
+        if name in self._places:
+            self._places.pop(name).leave()
 
     async def _give_up(self, name: str) -> None:
         sandbox = self.sandboxes[name]
@@ -358,8 +366,8 @@ class Keeper:
     def _observe(self, sandbox: Sandboxed, event: Event) -> None:
         """Take note of what happened to an instance, and plan anew."""
         now = time.monotonic()
-        if not isinstance(event, Elsewhere | Checking) and sandbox.name in self._places:
-            self._places.pop(sandbox.name).leave()
+        if not isinstance(event, Elsewhere | Checking):
+            self._end_start(sandbox.name)
         match event:
             case Checking():
                 path = self.website.health.path if self.website.health else "/"

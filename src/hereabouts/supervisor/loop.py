@@ -156,7 +156,8 @@ class Supervisor:
             log.error("Could not remove what earlier websites left: %s. The next supervisor tries again.", error)
         for sandbox in sorted(found, key=lambda sandbox: sandbox.record.since):
             self._adopt(sandbox, wanted, observed, table)
-        for website in wanted.values():
+        latest_first = sorted(wanted.values(), key=lambda website: logs.last_visit(self.config, website), reverse=True)
+        for website in latest_first:
             self._ensure(website).names.lead_again()
         await asyncio.to_thread(self._certificates.take_over, self._hosts, certified)
 

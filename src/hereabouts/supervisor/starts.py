@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 
 URGENT = float("inf")
-_LONGEST_SECONDS = 5.0
-"""A start that takes longer keeps nobody else waiting."""
+_GATHER_SECONDS = 0.1
+"""Those who come within so short a time, as all do after a boot, go by their urgency and not by who was there first."""
 
 
 @dataclass(eq=False, slots=True)
@@ -18,15 +18,13 @@ class _Waiter:
 
 
 class Place:
-    """A place among those that start now; given back once, by whoever is first to do so."""
+    """A place among those that start now, held until the start is over; given back once."""
 
     def __init__(self, queue: StartQueue | None) -> None:
         self._queue = queue
-        if queue:
-            asyncio.get_running_loop().call_later(_LONGEST_SECONDS, self.leave)
 
     def leave(self) -> None:
-        """Let the next one start."""
+        """The start is over, well or not: let the next one start."""
         queue, self._queue = self._queue, None
         if queue:
             queue.admit(1)
@@ -45,13 +43,13 @@ class StartQueue:
             return Place(None)
         waiter = _Waiter(key, urgency, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
-        self.admit(0)
+        asyncio.get_running_loop().call_later(_GATHER_SECONDS, self.admit, 0)
         try:
             await waiter.turn
         except asyncio.CancelledError:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
-            elif waiter.urgency != URGENT:  # its turn came in the same moment
+            elif not waiter.turn.cancelled() and waiter.urgency != URGENT:  # its turn came in the same moment
                 self.admit(1)
             raise
         return Place(None if waiter.urgency == URGENT else self)
@@ -61,7 +59,8 @@ class StartQueue:
         for waiter in [waiter for waiter in self._waiters if waiter.key == key]:
             self._waiters.remove(waiter)
             waiter.urgency = URGENT
-            waiter.turn.set_result(None)
+            if not waiter.turn.done():
+                waiter.turn.set_result(None)
 
     def admit(self, freed: int) -> None:
         """Give ``freed`` places, and those free already, to the most urgent that wait."""
@@ -69,5 +68,6 @@ class StartQueue:
         while self._free and self._waiters:
             first = max(self._waiters, key=lambda waiter: waiter.urgency)
             self._waiters.remove(first)
-            self._free -= 1
-            first.turn.set_result(None)
+            if not first.turn.done():  # it may have been cancelled just now
+                self._free -= 1
+                first.turn.set_result(None)
