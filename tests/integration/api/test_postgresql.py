@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +17,7 @@ from urllib.parse import quote
 
 import pytest
 
+from hereabouts.daemons.environ import environment
 from tests.authority import Authority
 from tests.pebble import Names, names
 from tests.platform import Platform, free_port, platform, wait_for
@@ -33,31 +37,44 @@ SERVER = (
 )
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    """The address of a database in a PostgreSQL server that ends with the test."""
-    programs = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-    assert programs, "the package postgresql is not installed: `make test` installs it"
-    with tempfile.TemporaryDirectory(prefix="hereabouts-postgresql-") as name:
-        place = Path(name)
+class Server:
+    """A PostgreSQL server with one database, which can be stopped and started again."""
+
+    def __init__(self, place: Path) -> None:
+        programs = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+        assert programs, "the package postgresql is not installed: `make test` installs it"
+        self._programs, self._place, self._port = programs, place, free_port()
+        self._who: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": [], "cwd": place}
         (place / "password").write_text(PASSWORD)
         subprocess.run(["chown", "-R", "postgres", place], check=True)
-        data, port = place / "data", free_port()
-        who: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": [], "cwd": place}
         subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "hereabouts", "-A", "scram-sha-256", "--no-sync", "-E", "UTF8",
-             "--locale=C", f"--pwfile={place / 'password'}"],
-            check=True, capture_output=True, **who,
+            [programs / "initdb", "-D", place / "data", "-U", "hereabouts", "-A", "scram-sha-256", "--no-sync",
+             "-E", "UTF8", "--locale=C", f"--pwfile={place / 'password'}"],
+            check=True, capture_output=True, **self._who,
         )  # fmt: skip
-        argv = [programs / "postgres", "-D", data, "-F", "-k", place, "-p", str(port), "-h", "127.0.0.1"]
-        with subprocess.Popen(argv, stderr=subprocess.DEVNULL, **who) as server:
-            ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-            wait_for(lambda: subprocess.run(ready, check=False).returncode == 0)
-            try:
-                yield f"postgresql://hereabouts:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/postgres"
-            finally:
-                server.send_signal(2)  # INT: a fast shutdown, postgres(1)
-                server.wait(30)
+
+    def address(self, database: str = "postgres") -> str:
+        return f"postgresql://hereabouts:{quote(PASSWORD, safe='')}@127.0.0.1:{self._port}/{database}"
+
+    def start(self) -> None:
+        place, port = self._place, str(self._port)
+        argv = [self._programs / "postgres", "-D", place / "data", "-F", "-k", place, "-p", port, "-h", "127.0.0.1"]
+        self._process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, **self._who)
+        ready = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", port]
+        wait_for(lambda: subprocess.run(ready, check=False).returncode == 0)
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGINT)  # a fast shutdown, postgres(1)
+        self._process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="hereabouts-postgresql-") as name:
+        made = Server(Path(name))
+        made.start()
+        yield made
+        made.stop()
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +84,8 @@ def dns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Names]:
 
 
 @pytest.fixture(scope="module")
-def there(database: str, dns: Names) -> Iterator[Platform]:
-    with platform(DATABASE=database, RESOLVERS=dns.address) as made:
+def there(server: Server, dns: Names) -> Iterator[Platform]:
+    with platform(DATABASE=server.address(), RESOLVERS=dns.address) as made:
         yield made
 
 
@@ -158,3 +175,42 @@ def test_a_database_that_is_gone(there: Platform) -> None:
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_an_empty_database_is_not_taken_for_a_new_installation(there: Platform, server: Server) -> None:
+    assert any(there.config.homes.iterdir())
+    environ = {**environment(there.config), "HEREABOUTS_DATABASE": server.address("template1")}
+    argv = [sys.executable, "-m", "hereabouts.daemons", "prepare"]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert re.search(r"The database \S+/template1 is missing or empty, but \S+ is not", done.stderr)
+
+
+def test_a_server_that_stops_and_comes_back(there: Platform, server: Server) -> None:
+    prue = there.account("prue")
+    prue.write("server.py", SERVER)
+    prue.create("exec python3 server.py")
+    codes: Counter[int] = Counter()
+    end = threading.Event()
+
+    def visit() -> None:
+        while not end.is_set():
+            codes[there.visit(prue.domain).status_code] += 1
+
+    with ThreadPoolExecutor(1) as pool:
+        visits = pool.submit(visit)
+        server.stop()
+        try:
+            before = codes.total()
+            answer = prue.call("GET")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+            assert answer.json()["detail"].startswith("The platform's database can't be used now: ")
+            wait_for(lambda: codes.total() > before + 20)
+        finally:
+            server.start()
+            end.set()
+        visits.result()
+    assert set(codes) == {200}
+    wait_for(lambda: prue.call("GET").status_code == 200, what="the API answers again")
+    assert prue.call("POST", f"{prue.domain}/reload/").json() == {"status": "OK"}
+    prue.delete(prue.domain)
