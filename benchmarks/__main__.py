@@ -9,6 +9,7 @@ import time
 import traceback
 
 from benchmarks import (
+    chaos,
     creation,
     dashboard,
     echoes,
@@ -45,9 +46,10 @@ GROUPS = {
     "renewals": renewals.run,
     "dashboard": dashboard.run,
     "thousand": thousand.run,
+    "chaos": chaos.run,
 }
 # What a quick run leaves out unless it is named.
-LONG = ("reloads100", "echoes", "killed", "issuing", "renewals", "dashboard", "thousand")
+LONG = ("reloads100", "echoes", "killed", "issuing", "renewals", "dashboard", "thousand", "chaos")
 
 
 def main() -> int:

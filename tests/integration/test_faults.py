@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ import pytest
 import requests
 from benchmarks.chaos import CONVERGE_SECONDS, Chaos
 
+from hereabouts.daemons import record
+from hereabouts.daemons.health import PROCESSES
+from hereabouts.daemons.up import answers
 from tests.integration.sites import PLAIN, held, newer, sandboxes, server_pid, site, starting
 from tests.platform import Account, Platform, platform, wait_for
 
@@ -139,7 +144,12 @@ def test_a_database_that_is_gone_for_a_while(place: Platform, carol: Account) ->
         database.parent.rename(away.parent.with_name("elsewhere"))
         try:
             assert place.visit(DOMAIN).status_code == 200
-            assert carol.call("GET").status_code in (200, 500, 503)
+            answer = carol.call("GET")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+            assert answer.json()["detail"].startswith(
+                "The platform's database can't be used now: unable to open database file. Nothing was changed, "
+                "websites serve on."
+            )
             assert place.visit(DOMAIN).status_code == 200
         finally:
             away.parent.with_name("elsewhere").rename(database.parent)
@@ -269,28 +279,34 @@ def test_a_large_body_is_not_kept_in_memory_while_it_isheld(place: Platform, car
     assert growth.files == set()
 
 
-def test_kills_in_the_middle_of_changes(place: Platform, carol: Account) -> None:
+@pytest.mark.parametrize("name", ["supervisor", "control", "certificates", "nginx", "worker", "up"])
+def test_kills_in_the_middle_of_changes(place: Platform, carol: Account, name: str) -> None:
+    """Whatever is killed, a caller who asks again gets what he wants, and nothing is left over."""
     chaos = Chaos(place, carol, seed=7)
+    blow = {"worker": chaos.kill_worker, "up": chaos.kill_up}.get(name, partial(chaos.kill, name))
+    body = {"domain_name": DOMAIN, "webapp": {"command": COMMAND}}
     changes: list[tuple[str, Callable[[], None], bool]] = [
-        (
-            "create",
-            lambda: chaos.change("POST", "", json={"domain_name": DOMAIN, "webapp": {"command": COMMAND}}),
-            True,
-        ),
-        ("reload", lambda: chaos.change("POST", f"{DOMAIN}/reload/"), True),
-        ("reload again", lambda: chaos.change("POST", f"{DOMAIN}/reload/"), True),
-        ("delete", lambda: chaos.change("DELETE", f"{DOMAIN}/"), False),
+        ("create", lambda: chaos.insist({201, 400}, "POST", "", json=body), True),
+        ("reload", lambda: chaos.insist({200}, "POST", f"{DOMAIN}/reload/"), True),
+        ("delete", lambda: chaos.insist({204, 404}, "DELETE", f"{DOMAIN}/"), False),
     ]
-    for name, change, serves in changes:
-        chaos.during(change, lambda: _kill_supervisor(place))
+    for what, change, serves in changes:
+        changing = chaos.during(change, partial(blow, chaos.random))
+        wait_for(chaos.complete, what=f"{what}: all processes run")
         began = time.monotonic()
-        wait_for(lambda serves=serves: _converged(chaos, serves=serves), what=f"{name}: {chaos.left}")
-        assert time.monotonic() - began < CONVERGE_SECONDS, name
+        changing.join()
+        wait_for(lambda serves=serves: _converged(chaos, serves=serves), what=f"{what}: {chaos.left}")
+        assert time.monotonic() - began < CONVERGE_SECONDS, what
+        assert chaos.late == []
+    assert [blow.what for blow in chaos.blows] == [name] * 3
 
 
 def _converged(chaos: Chaos, *, serves: bool) -> bool:
     with contextlib.suppress(requests.RequestException, OSError, ValueError):
-        websites = chaos.account.call("GET").json()
+        answer = chaos.account.call("GET")
+        if answer.status_code != 200:
+            return False
+        websites = answer.json()
         if [DOMAIN] * serves != [website["domain_name"] for website in websites]:
             return False
         if serves and (websites[0]["state"]["status"] != "running" or not chaos.serves(DOMAIN)):
@@ -300,3 +316,78 @@ def _converged(chaos: Chaos, *, serves: bool) -> bool:
         chaos.left = chaos.leftovers(set(wanted), set(wanted.values()))
         return not chaos.left
     return False
+
+
+def test_what_dies_is_started_again_though_nobody_can_be_told(place: Platform) -> None:
+    """`up` was killed; the next one's output goes to a disk that is full."""
+    assert place.process
+    place.process.kill()
+    place.process.wait()
+    with Path("/dev/full").open("w") as full:
+        place.process = subprocess.Popen(
+            [sys.executable, "-m", "hereabouts.cli.main", "up"], env=place.environ, cwd=place.directory,
+            stdin=subprocess.DEVNULL, stdout=full, stderr=full, text=True,
+        )  # fmt: skip
+    mine = place.process.pid
+    wait_for(lambda: set(record.running(place.config)) == set(PROCESSES) and place.pids()["up"] == mine, 90)
+    for _ in range(2):
+        control = place.pids()["control"]
+        os.kill(control, signal.SIGKILL)
+        wait_for(lambda control=control: place.pids()["control"] != control, what="control is started again")
+        wait_for(lambda: answers(place.config), what="control answers")
+    assert place.process.poll() is None
+
+
+ORDERLY = """\
+import os, pathlib, sys, time
+pathlib.Path(f"began-{sys.argv[1]}").touch()
+while not os.path.exists(f"go-{sys.argv[1]}"):
+    time.sleep(0.01)
+from faults import serve
+serve()
+"""
+"""A site that tells when it begins, and serves when it may."""
+
+
+def test_after_a_boot_the_latest_visited_start_first_and_only_a_few_at_once(place: Platform, carol: Account) -> None:
+    places = 2 * (os.cpu_count() or 1)
+    order = list(range(places + 4))  # from the latest visited to the one that nobody visited for longest
+    random.Random(5).shuffle(order)
+    carol.write("orderly.py", ORDERLY)
+    domains = {number: f"boot{number}-carol.localhost" for number in order}
+    for number, domain in domains.items():
+        body = {"domain_name": domain, "enabled": False, "webapp": {"command": f"/usr/bin/python3 orderly.py {number}"}}
+        assert carol.call("POST", json=body).status_code == 201
+    place.stop()
+    for age, number in enumerate(order):
+        log = place.config.logs / "carol" / f"{domains[number]}.access.log"
+        log.touch(0o666)
+        os.utime(log, (2e9 - age, 2e9 - age))
+    with contextlib.closing(sqlite3.connect(place.config.sqlite_file)) as database, database:
+        database.execute("UPDATE control_website SET enabled = 1")
+    place.start()
+
+    def begun() -> set[int]:
+        return {int(path.name.removeprefix("began-")) for path in carol.home.glob("began-*")}
+
+    try:
+        expected = set(order[:places])
+        wait_for(lambda: len(begun()) >= places, what="as many as may begin")
+        assert begun() == expected
+        hurried = order.pop()
+        expected.add(hurried)
+        with ThreadPoolExecutor(1) as pool:
+            visit = pool.submit(wait_for, lambda: place.visit(domains[hurried]).status_code == 200)
+            wait_for(lambda: begun() == expected, what="the one that is visited begins, and no other")
+            carol.write(f"go-{hurried}", "")
+            visit.result()
+        for done, following in zip(order, order[places:], strict=False):
+            assert begun() == expected
+            carol.write(f"go-{done}", "")
+            expected.add(following)
+            wait_for(lambda: begun() >= expected, what=f"{following} begins")
+        assert begun() == expected
+    finally:
+        for number, domain in domains.items():
+            carol.write(f"go-{number}", "")
+            carol.delete(domain)
