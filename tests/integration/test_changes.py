@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from hereabouts.daemons import units
+from hereabouts.daemons.environ import environment
 from tests.integration.sites import connections
 from tests.platform import Account, Platform, platform, wait_for
 
@@ -55,10 +58,21 @@ async def app(scope, receive, send):
 DOMAIN = "changes-alice.localhost"
 
 
+RUNTIME = """\
+#!/bin/sh
+case " $* " in *" state "*) [ -e "$0.broken" ] && exit 1 ;; esac
+exec runc "$@"
+"""
+"""runc, which can't tell of any sandbox while there is a file that says so."""
+
+
 @pytest.fixture
-def take_over() -> Iterator[Platform]:
-    """A platform of its own, which a second `up` takes over."""
-    with platform() as made:
+def take_over(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform of its own, which further `up`s take over; its runtime can be broken."""
+    runtime = tmp_path_factory.mktemp("runtime") / "runtime"
+    runtime.write_text(RUNTIME)
+    runtime.chmod(0o755)
+    with platform(OCI_RUNTIME=str(runtime)) as made:
         yield made
 
 
@@ -210,9 +224,9 @@ def test_a_blocked_event_loop_is_told_with_its_place(alice: Account, site: str) 
         visitor.join()
 
 
-def test_an_upgrade_takes_over_and_no_visitor_fails(take_over: Platform) -> None:
-    domain = "demo.localhost"
-    instances = sorted(take_over.config.instances.iterdir())
+@contextmanager
+def visitors(made: Platform, domain: str) -> Iterator[None]:
+    """Some who come as long as this lasts, none of whom fails."""
     faults: list[object] = []
     stopping = threading.Event()
     answered = 0
@@ -222,31 +236,91 @@ def test_an_upgrade_takes_over_and_no_visitor_fails(take_over: Platform) -> None
         session = requests.Session()
         while not stopping.is_set():
             try:
-                url = f"http://127.0.0.1:{take_over.http}/"
+                url = f"http://127.0.0.1:{made.http}/"
                 code = session.get(url, headers={"Host": domain}, timeout=30).status_code
                 answered += code == 200
                 faults.extend([code] if code != 200 else [])
             except requests.RequestException as error:
                 faults.append(error)
 
-    visitors = [threading.Thread(target=visit) for _ in range(3)]
-    for visitor in visitors:
-        visitor.start()
-    old = take_over.process
-    with take_over.output.open("w", encoding="utf-8") as output:
-        take_over.process = subprocess.Popen(
-            [sys.executable, "-m", "hereabouts.cli.main", "up", "--take-over"], env=take_over.environ,
-            cwd=take_over.directory, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-    wait_for(lambda: "\nReady: " in take_over.output.read_text(encoding="utf-8"), 90, "the line Ready")
-    stopping.set()
-    for visitor in visitors:
-        visitor.join()
-    assert old is not None
-    assert old.wait(10) == 0
+    threads = [threading.Thread(target=visit) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()
     assert faults == []
     assert answered > 0
-    assert sorted(take_over.config.instances.iterdir()) == instances
+
+
+def refuses(made: Platform, domain: str, size: int) -> bool:
+    """Whether a body of this size, of which nothing is sent, is answered for being too large."""
+    with closing(http.client.HTTPConnection("127.0.0.1", made.http, timeout=5)) as connection, suppress(TimeoutError):
+        connection.putrequest("POST", "/", skip_host=True)
+        connection.putheader("Host", domain)
+        connection.putheader("Content-Length", str(size))
+        connection.endheaders()
+        return connection.getresponse().status == 413
+    return False
+
+
+def to_the_version_before(made: Platform) -> None:
+    """The database as it was before the latest migration."""
+    argv = [sys.executable, "-m", "django", "migrate", "--verbosity=0", "control", "0004"]
+    subprocess.run(argv, env=environment(made.config), check=True, timeout=60)
+
+
+def applied(made: Platform) -> bool:
+    """Whether it is as it is now."""
+    with closing(sqlite3.connect(made.config.sqlite_file)) as database:
+        found = database.execute("SELECT name FROM django_migrations WHERE app = 'control'").fetchall()
+    return any(name.startswith("0005") for (name,) in found)
+
+
+def test_an_upgrade_takes_over_and_no_visitor_fails(take_over: Platform) -> None:
+    """With a setting of nginx and the tables changed, another version's records, and a runtime that can't be asked."""
+    domain, config = "demo.localhost", take_over.config
+    pids, instances = take_over.pids(), sorted(config.instances.iterdir())
+    record = instances[0] / "record.json"
+    kept = {**json.loads(record.read_text()), "invented_later": 1}
+    del kept["log_offset"], kept["command"]
+    record.write_text(json.dumps(kept))
+    Path(f"{config.oci_runtime}.broken").touch()
+    to_the_version_before(take_over)
+    take_over.settings["HEREABOUTS_BODY_MB"] = "1"
+    old = take_over.process
+    with visitors(take_over, domain):
+        with take_over.output.open("w", encoding="utf-8") as output:
+            take_over.process = subprocess.Popen(
+                [sys.executable, "-m", "hereabouts.cli.main", "up", "--take-over"], env=take_over.environ,
+                cwd=take_over.directory, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, text=True,
+            )  # fmt: skip
+        wait_for(lambda: "\nReady: " in take_over.output.read_text(encoding="utf-8"), 90, "the line Ready")
+        wait_for(lambda: refuses(take_over, domain, 2 << 20), what="nginx has the new limit")
+    assert old is not None
+    assert old.wait(10) == 0
+    assert sorted(config.instances.iterdir()) == instances
+    assert {name for name, pid in take_over.pids().items() if pid == pids[name]} == {"nginx"}
+    assert applied(take_over)
+
+    to_the_version_before(take_over)
+    with closing(sqlite3.connect(config.sqlite_file)) as database, database:
+        database.execute("CREATE TABLE control_auditentry (id integer)")  # the migration would make it
+    old = take_over.process
+    with visitors(take_over, domain):
+        failed = take_over.cli("up", "--take-over", check=False)
+        assert old.wait(10) == 0
+        assert failed.returncode == 1
+        assert "the upgrade failed: " in failed.stderr
+        assert "Websites that ran before go on, but nothing looks after them now." in failed.stderr
+        with closing(sqlite3.connect(config.sqlite_file)) as database, database:
+            database.execute("DROP TABLE control_auditentry")
+        take_over.start()
+    assert sorted(config.instances.iterdir()) == instances
+    assert applied(take_over)
 
 
 def test_the_units_are_valid(running: Platform, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -386,14 +387,36 @@ def _supervised(running: Platform, website: dict[str, Any]) -> bool:
         return False
 
 
-def test_sites_serve_after_nginx_died(running: Platform, alice: Account) -> None:
+def test_sites_serve_within_a_second_after_nginx_died(running: Platform, alice: Account) -> None:
     with site(alice, COMMAND, DOMAIN) as website:
         pid = server_pid(running, website)
-        _kill(running, "nginx")
-        wait_for(lambda: _reached(running), what="nginx answers")
+        away = _without_an_answer(running)
+        conf = running.config.run_dir / "ingress" / "nginx.conf"
+        began = time.monotonic()
+        subprocess.run(["nginx", "-t", "-q", "-c", conf], check=True, capture_output=True)
+        read = time.monotonic() - began
+        # On a machine so busy that nginx takes long to read its own configuration, it starts as much later.
+        assert away < max(1.0, 10 * read)
         assert server_pid(running, website) == pid
         assert alice.call("POST", f"{DOMAIN}/reload/").json() == {"status": "OK"}
         assert _version(running.visit(DOMAIN)) == "one"
+
+
+def _without_an_answer(running: Platform) -> float:
+    """Kill nginx; the longest time without an answer until another one answers, in seconds."""
+    nginx, last, longest = running.pids()["nginx"], time.monotonic(), 0.0
+    os.kill(nginx, signal.SIGKILL)
+
+    def answered_by_another() -> bool:
+        nonlocal last, longest
+        another = running.pids().get("nginx") not in (nginx, None)  # the workers of the old one may answer yet
+        if not _reached(running):
+            return False
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        return another
+
+    wait_for(answered_by_another, what="nginx answers")
+    return longest
 
 
 def _reached(running: Platform) -> bool:

@@ -38,6 +38,11 @@ class AlreadyRunning(HereaboutsError):
     """The platform with data in {data_dir} runs already (process {pid}). Use it, or stop that one first."""
 
 
+class Unattended(HereaboutsError):
+    """{problem} Websites that ran before go on, but nothing looks after them now. Mend that, or start the version from
+    before again: `hereabouts up` takes over what runs."""
+
+
 class Report(Protocol):
     """What a person sees of the start."""
 
@@ -74,10 +79,15 @@ def run(config: Config, report: Report, ready: _Ready, *, take_over: bool = Fals
     if take_over:
         _ask_to_leave(config)
     with _exclusive(config), _signals():
+        served = bool(running(config))
         try:
-            _run(config, report, ready)
+            _run(config, report, ready, served=served)
         except (Stopped, HandedOver):
             return
+        except HereaboutsError as error:
+            if served:
+                raise Unattended(problem=str(error).strip()) from error
+            raise
 
 
 def _ask_to_leave(config: Config) -> None:
@@ -93,7 +103,8 @@ class _Ready(Protocol):
     def __call__(self, result: first_run.Result) -> None: ...
 
 
-def _run(config: Config, report: Report, ready: _Ready) -> None:
+def _run(config: Config, report: Report, ready: _Ready, *, served: bool) -> None:
+    """``served`` says that processes of an earlier `up` run: what fails then leaves the websites to the next one."""
     old = recorded(config)
     environ = environment(config)
     with report.step("Checking the machine"):
@@ -113,7 +124,10 @@ def _run(config: Config, report: Report, ready: _Ready) -> None:
     except HandedOver:
         family.leave()
         raise
-    except BaseException:
+    except BaseException as error:
+        if served and isinstance(error, HereaboutsError):
+            family.leave()
+            raise
         _ignore_signals()
         with report.step("Stopping websites, nginx, control, certificates and the supervisor"):
             family.stop()

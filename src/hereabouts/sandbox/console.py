@@ -14,7 +14,7 @@ from contextlib import suppress
 from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.core.webapp import Account
-from hereabouts.errors import PlatformNotRunning
+from hereabouts.errors import PlatformNotRunning, SandboxError
 from hereabouts.sandbox import homes, network, oci, runtime
 
 
@@ -53,7 +53,10 @@ def sweep(config: Config) -> None:
     """Remove what consoles that were killed have left behind; those that run go on."""
     directory = files.directory(config.run_dir / "consoles")
     for bundle in directory.iterdir():
-        found = runtime.state(config, bundle.name)
+        try:
+            found = runtime.state(config, bundle.name)
+        except SandboxError:
+            continue
         if found is None or found.status == "stopped":
             runtime.delete(config, bundle.name)
             shutil.rmtree(bundle, ignore_errors=True)

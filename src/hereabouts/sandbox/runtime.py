@@ -77,12 +77,21 @@ def last_words(log: Path) -> str:
 
 
 def state(config: Config, name: str) -> Running | None:
-    """What the runtime says of a sandbox (it knows its process by start time, not by number alone)."""
-    done = subprocess.run(command(config, "state", name), capture_output=True, text=True, check=False)
-    if done.returncode:
+    """What the runtime says of a sandbox (it knows its process by start time, not by number alone).
+
+    None when it knows none of that name. Raises SandboxError when it could not tell.
+    """
+    try:
+        done = subprocess.run(command(config, "state", name), capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            found = json.loads(done.stdout)
+            return Running(found["status"], int(found.get("pid", 0)))
+        problem = done.stderr.strip()[-500:] or f"{config.oci_runtime} ended with {done.returncode}."
+    except (OSError, ValueError, KeyError) as error:
+        problem = f"{config.oci_runtime}: {error}."
+    if "does not exist" in problem or not (config.run_dir / "oci" / name).exists():
         return None
-    found = json.loads(done.stdout)
-    return Running(found["status"], int(found.get("pid", 0)))
+    raise SandboxError(doing="looked up", problem=problem)
 
 
 def delete(config: Config, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import select
@@ -11,7 +12,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from hereabouts.supervisor import logs, procfs, routes
 from hereabouts.supervisor.diagnosis import Ended
 
 _RECORD = "record.json"
+_PHASES = frozenset(phase.value for phase in Phase)
+
+log = logging.getLogger("hereabouts.supervisor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class Record:
     """What the next supervisor must know of an instance; kept in the instance's directory.
 
     ``since`` is on the machine's monotonic clock, which every process shares until the next boot. ``renamed`` is the
-    website's main name if that is another one than ``domain`` by now.
+    website's main name if that is another one than ``domain`` by now. Another version may have written it: what has a
+    default may be missing, and what is not known here is passed over.
     """
 
     name: str
@@ -40,10 +45,10 @@ class Record:
     generation: int
     domain: str
     account: Account
-    command: str
-    phase: Phase
-    since: float
-    log_offset: int
+    command: str = ""
+    phase: Phase = Phase.SERVING
+    since: float = 0.0
+    log_offset: int = 0
     renamed: str = ""
 
 
@@ -119,21 +124,15 @@ class Sandboxed:
     def adopt(cls, config: Config, name: str) -> Sandboxed | None:
         """Take over a sandbox that another supervisor started; None when it ended or is not whole."""
         try:
-            kept = json.loads((config.instances / name / _RECORD).read_text(encoding="utf-8"))
-            record = Record(**{**kept, "account": Account(**kept["account"]), "phase": Phase(kept["phase"])})
-        except (OSError, ValueError, TypeError, KeyError):
+            record = _read(config.instances / name)
+            pid = _running(config, name)
+            pidfd = os.pidfd_open(pid)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
-        found = runtime.state(config, name)
-        if found is None or found.status != "running":
-            return None
-        try:
-            pidfd = os.pidfd_open(found.pid)
-        except OSError:
-            return None
-        if not runtime.owns(config, name, found.pid):  # the number was reused since the runtime answered
+        if not runtime.owns(config, name, pid):  # the number was used again
             os.close(pidfd)
             return None
-        return cls(config, record, found.pid, pidfd)
+        return cls(config, record, pid, pidfd)
 
     def keep(self, phase: Phase, now: float) -> None:
         """Write down the phase for the next supervisor."""
@@ -284,6 +283,29 @@ def _was_reset(connection: socket.socket) -> bool:
     except OSError:
         return False
     return False
+
+
+def _running(config: Config, name: str) -> int:
+    """Process 1's id as the runtime knows it, or as noted where that can't tell. Raises ValueError if it ended."""
+    try:
+        found = runtime.state(config, name)
+    except SandboxError as error:
+        log.warning("%s is looked for by its process: %s", name, error)
+        return int((config.instances / name / "pid").read_text(encoding="utf-8"))
+    if found is None or found.status != "running":
+        raise ValueError(name)
+    return found.pid
+
+
+def _read(bundle: Path) -> Record:
+    """The record of an instance. Raises OSError, or ValueError, TypeError, KeyError or AttributeError if it is none."""
+    kept = json.loads((bundle / _RECORD).read_text(encoding="utf-8"))
+    known = {field.name: kept[field.name] for field in fields(Record) if field.name in kept}
+    account = {field.name: kept["account"][field.name] for field in fields(Account) if field.name in kept["account"]}
+    phase = kept.get("phase")
+    return Record(
+        **{**known, "account": Account(**account), "phase": Phase(phase) if phase in _PHASES else Phase.SERVING}
+    )
 
 
 def _write(bundle: Path, record: Record) -> None:
