@@ -333,9 +333,11 @@ def _left(place: Platform) -> list[Path]:
 
 def test_stopped_before_it_came_to_keep_what_runs(place: Platform, carol: Account) -> None:
     carol.create(COMMAND, DOMAIN)
-    database = place.config.sqlite_file.parent
+    database = place.config.sqlite_file
     elsewhere = database.with_name("elsewhere")
-    database.rename(elsewhere)
+    elsewhere.mkdir()
+    moved = [path.rename(elsewhere / path.name) for path in database.parent.glob(f"{database.name}*")]
+    database.mkdir()
     try:
         log = place.config.logs / "platform" / "supervisor.log"
         before = log.read_text(encoding="utf-8").count(waits := "The database does not answer")
@@ -345,7 +347,10 @@ def test_stopped_before_it_came_to_keep_what_runs(place: Platform, carol: Accoun
         assert place.stop() == 0
         assert _left(place) == []
     finally:
-        elsewhere.rename(database)
+        database.rmdir()
+        for path in moved:
+            path.rename(database.with_name(path.name))
+        elsewhere.rmdir()
     place.start()
     carol.delete(DOMAIN)
 
