@@ -32,6 +32,12 @@ function M.configure(given)
     end
 end
 
+-- Seconds on a clock that does not jump, as ngx.now's may.
+local function now()
+    C.clock_gettime(CLOCK_MONOTONIC, moment)
+    return tonumber(moment.tv_sec) + tonumber(moment.tv_nsec) / 1e9
+end
+
 -- A function that remembers what it made of a text, so that LuaJIT compiles the rest: patterns it can't.
 local function remembering(make)
     local made, count = {}, 0
@@ -121,8 +127,20 @@ function M.balance()
     assert(balancer.set_current_peer(peer or settings.hold))
 end
 
+-- A site that has ended in the very moment in which its visitor was to go there: he, whose request it did not get, is
+-- held again, for what is left of his time.
 function M.balance_held()
-    assert(balancer.set_current_peer(ngx.ctx.peer))
+    local ctx, peer = ngx.ctx, nil
+    if not balancer.get_last_failure() then
+        peer = ctx.peer
+        if now() < ctx.deadline then
+            balancer.set_more_tries(1)
+        end
+    else
+        ngx.var.hereabouts_until = string.format("%.3f", ctx.deadline)
+        assert(balancer.recreate_request())
+    end
+    assert(balancer.set_current_peer(peer or settings.hold))
 end
 
 function M.balance_gated()
@@ -179,12 +197,6 @@ local function ask(host, seconds)
     end
 end
 
--- Seconds on a clock that does not jump, as ngx.now's may.
-local function now()
-    C.clock_gettime(CLOCK_MONOTONIC, moment)
-    return tonumber(moment.tv_sec) + tonumber(moment.tv_nsec) / 1e9
-end
-
 local function listens(peer)
     local connection = ngx.socket.tcp()
     connection:settimeouts(1000, 1000, 1000)
@@ -214,7 +226,7 @@ end
 -- Hold the request until its site serves, or explain to the visitor why it does not.
 local function hold()
     local host = ngx.var.host
-    local deadline = now() + settings.hold_seconds
+    local deadline = tonumber(ngx.var.http_x_hereabouts_until) or now() + settings.hold_seconds
     repeat
         local route = lookup(host)
         if not route then
@@ -234,7 +246,7 @@ local function hold()
             turn:close()
         end
         if ready then
-            ngx.ctx.peer = peer
+            ngx.ctx.peer, ngx.ctx.deadline = peer, deadline
             return
         elseif answer == "down" and now() < deadline then
             return show(503, "failed", 10)

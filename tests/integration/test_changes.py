@@ -163,6 +163,18 @@ def test_a_health_check_keeps_visitors_from_a_process_that_is_not_well(alice: Ac
     assert alice.get(site)["state"]["detail"] is None
 
 
+def test_a_health_check_keeps_nobody_waiting_when_its_website_goes(alice: Account, site: str) -> None:
+    (alice.home / "healthy").unlink(missing_ok=True)
+    sick = "sick-alice.localhost"
+    webapp = {"command": f"{UVICORN} changes:app", "health_path": "/health", "health_seconds": 60}
+    with ThreadPoolExecutor(1) as pool:
+        creation = pool.submit(alice.call, "POST", json={"domain_name": sick, "webapp": webapp})
+        wait_for(lambda: "Health check" in alice.call("GET", f"{sick}/steps/").text, what="the health check begins")
+        alice.delete(sick)
+        assert alice.call("POST", f"{site}/reload/").json() == {"status": "OK"}
+        assert creation.result().status_code in (201, 404)
+
+
 @pytest.mark.parametrize(
     ("settings", "field"),
     [

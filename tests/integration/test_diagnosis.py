@@ -239,6 +239,15 @@ def test_once_mended_it_is_well(alice: Account) -> None:
         assert ill.visit().status_code == 200
 
 
+def test_a_mended_command_is_not_answered_with_what_was_wrong_before(alice: Account) -> None:
+    with _ill(alice, "port-mended") as ill:
+        ill.create(f"{BIN}/uvicorn --port 8767 ill:app", ANSWERS)
+        assert "It listens on TCP port 8767" in ill.detail()
+        body = {"webapp": {"command": ill.command(uvicorn("ill"))}}
+        state = alice.call("PATCH", f"{ill.domain}/", json=body).json()["state"]
+        assert (state["status"], state["detail"]) == ("running", None)
+
+
 def test_memory_taken_while_it_serves(alice: Account) -> None:
     with _ill(alice, "greedy") as ill:
         ill.create(uvicorn("ill"), answering("/hoard", "kept = [bytearray(8 << 20) for _ in range(100)]"))

@@ -137,6 +137,24 @@ def test_a_locked_database(place: Platform, carol: Account) -> None:
         assert place.visit(DOMAIN).json()["version"] == "the newer one"
 
 
+def test_a_website_that_dies_while_the_database_is_locked(place: Platform, carol: Account) -> None:
+    with site(carol, COMMAND, DOMAIN) as website, sqlite3.connect(place.config.sqlite_file) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        os.kill(server_pid(place, website), signal.SIGKILL)
+        assert place.visit(DOMAIN).status_code == 200
+        assert holder.in_transaction
+
+
+def test_a_state_that_could_not_be_written_down_is_written_later(place: Platform, carol: Account) -> None:
+    with starting(carol, "faults.py", SITE, COMMAND, DOMAIN):
+        with _full(place.config.data_dir):
+            (carol.home / "go").touch()
+            assert place.visit(DOMAIN).status_code == 200
+            assert carol.get(DOMAIN)["state"]["status"] == "starting"
+        wait_for(lambda: carol.get(DOMAIN)["state"]["status"] == "running", what="its state is told")
+        assert carol.get(DOMAIN)["state"]["detail"] is None
+
+
 def test_a_database_that_is_gone_for_a_while(place: Platform, carol: Account) -> None:
     database = place.config.sqlite_file
     with site(carol, COMMAND, DOMAIN):
@@ -172,11 +190,14 @@ def test_a_number_used_again_is_nobody_of_ours(place: Platform, carol: Account) 
             for path in (directory / false).iterdir():
                 text = path.read_text(encoding="utf-8").replace(name, false)
                 path.write_text(text, encoding="utf-8")
+        known_to_the_runtime_alone = config.run_dir / "oci" / f"{website['id']}-1-11111111"
+        known_to_the_runtime_alone.mkdir()
         (config.instances / false / "pid").write_text(str(other.pid))
         state = config.run_dir / "oci" / false / "state.json"
         state.write_text(json.dumps({**json.loads(state.read_text()), "init_process_pid": other.pid}))
         _kill_supervisor(place)
         wait_for(lambda: not (config.instances / false).exists(), what="the false record is removed")
+        wait_for(lambda: not known_to_the_runtime_alone.exists(), what="a record without an instance is removed")
         wait_for(lambda: _is_seen(place, website), what="the supervisor answers")
         assert [found["pid"] == other.pid for found in sandboxes(place, website)] == [False]
         assert place.visit(DOMAIN).status_code == 200
@@ -391,3 +412,46 @@ def test_after_a_boot_the_latest_visited_start_first_and_only_a_few_at_once(plac
         for number, domain in domains.items():
             carol.write(f"go-{number}", "")
             carol.delete(domain)
+
+
+def _left(place: Platform) -> list[Path]:
+    """What is there of sandboxes: their files, the runtime's records, their control groups."""
+    config = place.config
+    groups = [f"*/hereabouts-{config.tag}", f"hereabouts-{config.tag}"]
+    found = [path for group in groups for path in Path("/sys/fs/cgroup").glob(f"{group}/*-*")]
+    return [*found, *config.instances.iterdir(), *(config.run_dir / "oci").iterdir()]
+
+
+def test_stopped_before_it_came_to_keep_what_runs(place: Platform, carol: Account) -> None:
+    carol.create(COMMAND, DOMAIN)
+    database = place.config.sqlite_file
+    elsewhere = database.with_name("elsewhere")
+    elsewhere.mkdir()
+    moved = [path.rename(elsewhere / path.name) for path in database.parent.glob(f"{database.name}*")]
+    database.mkdir()
+    try:
+        log = place.config.logs / "platform" / "supervisor.log"
+        before = log.read_text(encoding="utf-8").count(waits := "The database does not answer")
+        _kill_supervisor(place)
+        wait_for(lambda: log.read_text(encoding="utf-8").count(waits) > before + 1, what="it waits")
+        assert _left(place) != []
+        assert place.stop() == 0
+        assert _left(place) == []
+    finally:
+        database.rmdir()
+        for path in moved:
+            path.rename(database.with_name(path.name))
+        elsewhere.rmdir()
+    place.start()
+    carol.delete(DOMAIN)
+
+
+def test_stopped_while_many_start(place: Platform, carol: Account) -> None:
+    """The last of these tests: the platform stays stopped."""
+    with ThreadPoolExecutor(12) as pool:
+        for number in range(12):
+            body = {"domain_name": f"n{number}-carol.localhost", "webapp": {"command": COMMAND}}
+            pool.submit(carol.call, "POST", json=body)
+        wait_for(lambda: len(list(place.config.instances.iterdir())) > 4, what="some start")
+        assert place.stop() == 0
+    assert _left(place) == []

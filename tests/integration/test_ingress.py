@@ -273,6 +273,7 @@ FORGED = {
     "X-Forwarded-For": "6.6.6.6", "X-Real-IP": "6.6.6.6", "X-Forwarded-Proto": "gopher", "X-Forwarded-Port": "666",
     "X-Forwarded-Host": "evil.example", "X-Forwarded-Server": "evil.example", "X-Forwarded-Prefix": "/evil",
     "Forwarded": "for=6.6.6.6;host=evil.example;proto=gopher", "Proxy": "http://evil.example",
+    "X-Hereabouts-Until": "0.666",
 }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from tests.integration.sites import (
     sandboxes,
     server_pid,
     site,
+    starting,
     uvicorn,
 )
 from tests.platform import Account, Platform, wait_for
@@ -89,6 +90,46 @@ def test_requests_wait_while_a_site_starts(running: Platform, alice: Account) ->
         finally:
             creation.exception()
             alice.delete(DOMAIN)
+
+
+NO_QUEUE = "import time\n" + PLAIN.replace(
+    "    def address_string",
+    "    def do_POST(self):\n"
+    "        body = self.rfile.read(int(self.headers['Content-Length']))\n"
+    "        answer = json.dumps([len(body), list(self.headers)]).encode()\n"
+    "        self.send_response(200)\n"
+    "        self.send_header('Content-Length', str(len(answer)))\n"
+    "        self.end_headers()\n"
+    "        self.wfile.write(answer)\n\n"
+    "    def address_string",
+).replace(
+    "    daemon_threads = True\n",
+    "    daemon_threads = True\n"
+    "    request_queue_size = 0\n"
+    "    met = False\n\n"
+    "    def get_request(self):\n"
+    "        request = super().get_request()\n"
+    "        if not self.met:\n"
+    "            self.met = True\n"
+    "            time.sleep(1)\n"
+    "        return request\n",
+)
+"""A server that accepts once and then, for a second, refuses all but the first who comes next, as one that is dying."""
+
+
+def test_who_is_let_go_to_a_process_that_refuses_is_held_again(running: Platform, alice: Account) -> None:
+    with (
+        starting(alice, "refuses.py", NO_QUEUE, "/usr/bin/python3 refuses.py $DOMAIN_SOCKET", DOMAIN),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        wait_for(lambda: not held(running), what="connections of earlier visitors are closed")
+        visit = pool.submit(running.visit, DOMAIN, "/", "POST", data=b"x" * 300_000)
+        wait_for(lambda: held(running), what="the visitor is held")
+        alice.write("go", "")
+        assert visit.result().status_code == 200
+    received, headers = visit.result().json()
+    assert received == 300_000
+    assert [name for name in headers if "Hereabouts" in name] == []
 
 
 class Load:

@@ -136,6 +136,7 @@ def test_a_request_that_is_being_served_is_a_connection(
 
 
 def test_processor_time_memory_and_restarts(running: Platform, alice: Account, website: dict[str, Any]) -> None:
+    looping = alice.create("exit 7; : $DOMAIN_SOCKET", fresh())
     for _ in range(3):
         assert running.visit(website["domain_name"], "/work").status_code == 200
     found = counted(running, website, lambda all_: all_.cpu_seconds > 0.05 and all_.memory_bytes > 0, "its work")
@@ -145,6 +146,9 @@ def test_processor_time_memory_and_restarts(running: Platform, alice: Account, w
     assert running.visit(website["domain_name"]).status_code == 200
     assert counted(running, website, lambda all_: all_.restarts > 0, "the restart").restarts == 1
     assert max(point["cpu"] for point in points(alice, website)) > 0
+    counted(running, looping, lambda all_: all_.restarts > 1, "the restarts of one that has hardly a process")
+    assert sum(point["restarts"] for point in points(alice, looping)) > 1
+    alice.delete(looping["domain_name"])
 
 
 def test_a_website_that_is_off_is_counted_too(running: Platform, alice: Account, website: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.authority import Authority
 from tests.integration.sites import newer, sandboxes, server_pid
 from tests.integration.test_faults import COMMAND, RECEIVES
 from tests.platform import Account, Platform, platform, wait_for
@@ -46,14 +48,23 @@ class Disk:
         with pytest.raises(OSError, match="Read-only file system"):
             (self.at / "probe").touch()
 
+    def forbid(self) -> None:
+        """What an operator's ``mount -o remount,ro`` does: unlike after an error, even the removal of what is not there
+        is refused. (Of the same mount that is impossible while anybody writes.)"""
+        _run("mount", "--bind", str(self.at), str(self.at))
+        _run("mount", "-o", "remount,bind,ro", str(self.at))
+        with pytest.raises(OSError, match="Read-only file system"):
+            (self.at / "none").unlink(missing_ok=True)
+
     def mend(self) -> None:
         """What the operator does."""
-        self.unmount()
+        while self.at.is_mount():
+            self.unmount()
         _run("e2fsck", "-fy", self.device, good=(0, 1))  # 1: what was wrong is right now
         self.mount()
 
     def remove(self) -> None:
-        if self.at.is_mount():
+        while self.at.is_mount():
             _run("umount", "--lazy", str(self.at))
         _run("losetup", "--detach", self.device)
 
@@ -122,6 +133,9 @@ def test_a_disk_that_becomes_read_only(disk: Disk, place: Platform) -> None:
     website = carol.create(COMMAND, DOMAIN)
     os.sync()  # the owner's files; what the platform has answered for must be on the disk by itself
     latest = carol.create(COMMAND, LATEST)
+    cert, key = Authority().sign(DOMAIN)
+    ssl = f"{place.api}/api/v1/user/carol/domains/{DOMAIN}/ssl/"
+    assert carol.session.post(ssl, json={"cert": cert, "private_key": key}).json() == {"status": "OK"}
     disk.fail()
     before = _wanted(carol)
     processes = [server_pid(place, one) for one in (website, latest)]
@@ -164,9 +178,13 @@ def test_a_disk_that_becomes_read_only(disk: Disk, place: Platform) -> None:
     # A website that dies now can't be started, which its visitors are told; the others go on.
     os.kill(processes[1], signal.SIGKILL)
     assert place.visit(LATEST).status_code == 503
+    disk.forbid()
     _kill(place, "supervisor")
     wait_for(lambda: _answers(carol, website), what="the supervisor answers")
+    supervisor = place.pids()["supervisor"]
     _serves(place, DOMAIN)
+    time.sleep(2)  # for a first look at everything, after which it must be there still
+    assert place.pids()["supervisor"] == supervisor
 
     # It stops as ever, and does not start before the disk is mended.
     assert place.stop() == 0

@@ -23,15 +23,18 @@ from hereabouts.core.lifecycle import (
     Seen,
     Start,
 )
-from hereabouts.core.webapp import Account, Status, Website
+from hereabouts.core.webapp import Account, Health, Status, Website
 
 LIMITS = Limits(start=60, drain=30, stop=10, crash_limit=3, crash_pause=300)
 WANTED = Website(1, "alice.example.org", Account("alice", 1001), "serve", True, 2)
 DISABLED = replace(WANTED, enabled=False)
 
 
-def one(phase: Phase, *, generation: int = 2, since: float = 0.0, idle: bool = False, name: str = "new") -> Instance:
-    return Instance(name, generation, phase, since, idle)
+def one(
+    phase: Phase, *, generation: int = 2, since: float = 0.0, idle: bool = False, name: str = "new",
+    hint: str | None = None,
+) -> Instance:  # fmt: skip
+    return Instance(name, generation, phase, since, idle, hint)
 
 
 def seen(*instances: Instance, lead: Lead | str = Lead.WAIT, **more: object) -> Seen:
@@ -61,10 +64,25 @@ def test_a_start_is_waited_for_until_its_deadline() -> None:
     assert plan(WANTED, starting, 65) == Plan((GiveUp("new"),))
 
 
+def test_a_health_check_has_its_own_time_after_the_start_had_its() -> None:
+    wanted = replace(WANTED, health=Health("/health", seconds=100))
+    checking = seen(one(Phase.CHECKING, since=50))
+    assert plan(wanted, checking, 149) == Plan((), 150)
+    assert plan(wanted, checking, 150) == Plan((GiveUp("new"),))
+    older = seen(one(Phase.CHECKING, generation=1, since=50))
+    assert plan(wanted, older, 51) == Plan((), 50 + SUPERSEDE_SECONDS)
+
+
+def test_one_that_is_checked_is_ended_with_its_website() -> None:
+    assert plan(DISABLED, seen(one(Phase.CHECKING), lead=Lead.DISABLED)).actions == (Move("new", Phase.TERMINATING),)
+
+
 def test_an_older_start_gives_way() -> None:
     older = seen(one(Phase.STARTING, generation=1, since=5))
     assert plan(WANTED, older, 6) == Plan((), 5 + SUPERSEDE_SECONDS)
     assert plan(WANTED, older, 5 + SUPERSEDE_SECONDS) == Plan((Move("new", Phase.TERMINATING),))
+    hopeless = lifecycle.hinted(older, "new", "a port")
+    assert plan(WANTED, hopeless, 6) == Plan((Move("new", Phase.TERMINATING),))
 
 
 def test_one_that_accepts_is_published() -> None:
@@ -154,10 +172,17 @@ def test_moved_resets_the_clock_and_touches_nobody_else() -> None:
     assert after.instances == (one(Phase.DRAINING, since=5), one(Phase.DRAINING, name="old"))
 
 
-def test_an_end_is_final() -> None:
-    found = seen(one(Phase.ENDED))
-    for phase in Phase:
-        assert lifecycle.moved(found, "new", phase, 5).instances[0].phase is Phase.ENDED
+@pytest.mark.parametrize("phase", Phase)
+def test_no_phase_is_entered_again(phase: Phase) -> None:
+    found, later = seen(one(phase)), list(Phase)[list(Phase).index(phase) + 1 :]
+    for other in Phase:
+        assert (lifecycle.moved(found, "new", other, 5) != found) is (other in later)
+
+
+def test_a_hint_is_of_a_start_alone() -> None:
+    found = lifecycle.hinted(seen(one(Phase.STARTING), one(Phase.SERVING, name="old")), "new", "a port")
+    assert [i.hint for i in lifecycle.hinted(found, "old", "a port").instances] == ["a port", None]
+    assert lifecycle.moved(found, "new", Phase.TERMINATING, 5).instances[0].hint is None
 
 
 def test_one_that_ended_while_it_was_published_is_replaced() -> None:
@@ -202,7 +227,13 @@ def test_failures_are_counted() -> None:
     [
         (DISABLED, seen(one(Phase.SERVING), lead="new"), Status.DISABLED, None),
         (WANTED, Seen(), Status.STARTING, None),
-        (WANTED, seen(one(Phase.STARTING), hint="a port"), Status.STARTING, "a port"),
+        (WANTED, seen(one(Phase.STARTING, hint="a port")), Status.STARTING, "a port"),
+        (WANTED, seen(one(Phase.STARTING, generation=1, hint="a port")), Status.STARTING, None),
+        (WANTED, seen(one(Phase.CHECKING)), Status.STARTING, None),
+        (
+            WANTED, seen(one(Phase.SERVING, generation=1), one(Phase.STARTING, hint="a port", name="b"), lead="new"),
+            Status.RUNNING, "The new process does not serve yet: a port",
+        ),
         (WANTED, seen(one(Phase.SERVING), lead="new"), Status.RUNNING, None),
         (WANTED, seen(served_once=True), Status.RESTARTING, None),
         (WANTED, seen(failed=2, failures=1, failure="why"), Status.RESTARTING, "why"),
@@ -232,7 +263,9 @@ def test_observation() -> None:
         (WANTED, seen(one(Phase.SERVING, generation=1), lead="new"), False),
         (WANTED, seen(one(Phase.SERVING, generation=1), lead="new", failed=2), True),
         (WANTED, seen(one(Phase.STARTING)), False),
-        (WANTED, seen(one(Phase.STARTING), hint="a port"), True),
+        (WANTED, seen(one(Phase.STARTING, hint="a port")), True),
+        (WANTED, seen(one(Phase.STARTING, generation=1, hint="a port")), False),
+        (WANTED, seen(one(Phase.SERVING, generation=1), one(Phase.STARTING, hint="x", name="b"), lead="new"), True),
         (WANTED, seen(failed=1), False),
         (DISABLED, seen(one(Phase.SERVING), lead="new"), False),
         (DISABLED, seen(one(Phase.DRAINING), lead=Lead.DISABLED), True),
@@ -264,6 +297,7 @@ def test_reloads_on_the_heels_of_one_are_gathered() -> None:
     [
         (Phase.STARTING, False, Phase.STARTING, 3),
         (Phase.STARTING, True, Phase.SERVING, 3),
+        (Phase.CHECKING, False, Phase.CHECKING, 3),
         (Phase.SERVING, True, Phase.SERVING, 3),
         (Phase.SERVING, False, Phase.DRAINING, 9),
         (Phase.DRAINING, False, Phase.DRAINING, 3),

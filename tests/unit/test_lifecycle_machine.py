@@ -29,9 +29,11 @@ from hereabouts.core.lifecycle import (
     Seen,
     Start,
 )
-from hereabouts.core.webapp import Account, Status, Website
+from hereabouts.core.webapp import Account, Health, Status, Website
 
 LIMITS = Limits(start=20, drain=6, stop=3, crash_limit=4, crash_pause=100)
+HEALTH = Health("/health", seconds=30)
+"""Longer than a start may take."""
 ENDING = (Phase.DRAINING, Phase.TERMINATING, Phase.KILLING)
 
 
@@ -42,6 +44,8 @@ class Process:
     generation: int
     boot: float | None
     """Seconds until it accepts; None: never."""
+    cure: float | None
+    """Seconds after that until its health check is answered well; None: never."""
     stubborn: bool
     """Ends at KILL only."""
     began: float
@@ -54,6 +58,9 @@ class Process:
 
     def accepts(self, now: float) -> bool:
         return self.boot is not None and now >= self.began + self.boot
+
+    def is_well(self, now: float) -> bool:
+        return self.boot is not None and self.cure is not None and now >= self.began + self.boot + self.cure
 
 
 class World(RuleBasedStateMachine):
@@ -70,6 +77,7 @@ class World(RuleBasedStateMachine):
         self.route: Lead | str = Lead.NOWHERE
         self.started = 0
         self.boot: float | None = 1.0
+        self.cure: float | None = 0.0
         self.stubborn = False
         self.failing = ""
 
@@ -90,10 +98,15 @@ class World(RuleBasedStateMachine):
         self.change(enabled=False)
         self.look(poked)
 
-    @rule(poked=st.booleans(), boot=st.sampled_from([0.0, 1.0, 10.0, 30.0, None]), stubborn=st.booleans())
-    def reload(self, poked: bool, boot: float | None, stubborn: bool) -> None:
-        """A reload, or another command: the next process may be slow, never accept, or ignore TERM."""
-        self.boot, self.stubborn = boot, stubborn
+    @rule(
+        poked=st.booleans(),
+        boot=st.sampled_from([0.0, 1.0, 10.0, 30.0, None]),
+        cure=st.sampled_from([0.0, 0.0, 4.0, 25.0, 60.0, None]),
+        stubborn=st.booleans(),
+    )
+    def reload(self, poked: bool, boot: float | None, cure: float | None, stubborn: bool) -> None:
+        """A reload, or another command: the next process may be slow, never accept or be well, or ignore TERM."""
+        self.boot, self.cure, self.stubborn = boot, cure, stubborn
         if self.wanted is not None:
             self.change(generation=self.wanted.generation + 1)
         self.look(poked)
@@ -101,6 +114,10 @@ class World(RuleBasedStateMachine):
     @rule(stop_first=st.booleans())
     def set_stop_first(self, stop_first: bool) -> None:
         self.change(stop_first=stop_first)
+
+    @rule(checked=st.booleans())
+    def set_health(self, checked: bool) -> None:
+        self.change(health=HEALTH if checked else None)
 
     @precondition(lambda self: self.started > 3)
     @rule(poked=st.booleans())
@@ -158,8 +175,16 @@ class World(RuleBasedStateMachine):
                     served = self.now - instance.since if instance.phase is Phase.SERVING else 0.0
                     self.failed(process.generation, served)
                 self.seen = lifecycle.moved(self.seen, name, Phase.ENDED, self.now)
-            elif instance.phase is Phase.STARTING and process.accepts(self.now):
-                self.seen = lifecycle.moved(self.seen, name, Phase.READY, self.now)
+            elif instance.phase in lifecycle.YOUNG:
+                self.look_at_start(name, process)
+
+    def look_at_start(self, name: str, process: Process) -> None:
+        checked = self.known is not None and self.known.health is not None
+        if self.phase(name) is Phase.STARTING and process.accepts(self.now):
+            self.seen = lifecycle.moved(self.seen, name, Phase.CHECKING if checked else Phase.READY, self.now)
+            process.phase, process.since = (Phase.CHECKING, self.now) if checked else (process.phase, process.since)
+        if self.phase(name) is Phase.CHECKING and (process.is_well(self.now) or not checked):
+            self.seen = lifecycle.moved(self.seen, name, Phase.READY, self.now)
 
     def instance(self, name: str) -> Instance | None:
         return next((instance for instance in self.seen.instances if instance.id == name), None)
@@ -236,8 +261,9 @@ class World(RuleBasedStateMachine):
             case Move(name, phase):
                 self.move(name, phase, killed)
             case GiveUp(name):
-                self.failed(self.processes[name].generation)
-                self.move(name, Phase.TERMINATING, killed)
+                if self.phase(name) in lifecycle.YOUNG:
+                    self.failed(self.processes[name].generation)
+                    self.move(name, Phase.TERMINATING, killed)
             case Clear(name):
                 assert not self.processes[name].alive, "the remains of a running process were removed"
                 assert self.route != name, "visitors were left with a removed socket"
@@ -252,7 +278,7 @@ class World(RuleBasedStateMachine):
             return
         self.started += 1
         name = f"i{self.started}"
-        self.processes[name] = Process(generation, self.boot, self.stubborn, began=self.now, since=self.now)
+        self.processes[name] = Process(generation, self.boot, self.cure, self.stubborn, began=self.now, since=self.now)
         starting = Instance(name, generation, Phase.STARTING, self.now)
         self.seen = replace(self.seen, instances=(*self.seen.instances, starting))
 
@@ -272,7 +298,9 @@ class World(RuleBasedStateMachine):
     def move(self, name: str, phase: Phase, killed: bool) -> None:
         process = self.processes[name]
         assert not (process.alive and self.route == name), f"{name} still has visitors and is made {phase}"
-        self.seen = lifecycle.moved(self.seen, name, phase, self.now)
+        before, self.seen = self.seen, lifecycle.moved(self.seen, name, phase, self.now)
+        if self.seen == before:
+            return
         process.phase, process.since = phase, self.now
         if not killed:
             process.told = phase
@@ -290,8 +318,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def at_most_one_start_at_a_time(self) -> None:
-        young = [i for i in self.seen.instances if i.phase in (Phase.STARTING, Phase.READY)]
-        assert len(young) <= 1
+        assert sum(i.phase in lifecycle.COMING for i in self.seen.instances) <= 1
 
     @invariant()
     def nobody_is_forgotten(self) -> None:
@@ -312,6 +339,11 @@ class World(RuleBasedStateMachine):
                 process.began + process.boot
                 for name, process in self.processes.items()
                 if process.boot is not None and process.alive and self.phase(name) is Phase.STARTING
+            ]
+            moments += [
+                process.began + process.boot + process.cure
+                for name, process in self.processes.items()
+                if process.boot is not None and process.cure is not None and self.phase(name) is Phase.CHECKING
             ]
             if not moments or (self.hopeless() and self.crashed()):
                 break
@@ -335,8 +367,9 @@ class World(RuleBasedStateMachine):
         raise AssertionError(f"an action repeats for ever: {self.seen}")
 
     def hopeless(self) -> bool:
-        """Whether no process of the latest kind will ever accept in time."""
-        return self.boot is None or self.boot > LIMITS.start
+        """Whether no process of the latest kind will ever accept, and be well, in time."""
+        unwell = self.known is not None and self.known.health and (self.cure is None or self.cure > HEALTH.seconds)
+        return self.boot is None or self.boot > LIMITS.start or bool(unwell)
 
     def crashed(self) -> bool:
         """Whether it rests in the pause of a crashed website, with nothing left of its tries."""

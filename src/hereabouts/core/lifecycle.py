@@ -16,7 +16,7 @@ from hereabouts.core.webapp import Observation, Status, Website
 STABLE_SECONDS = 10.0
 """An instance that served this long was well: its end starts a new count of failures."""
 SUPERSEDE_SECONDS = 5.0
-"""A start this old gives way when a newer generation is wanted; a younger one is let finish."""
+"""A start this old gives way when a newer generation is wanted; a younger one that may come up is let finish."""
 COALESCE_SECONDS = 0.3
 """Reloads that come while one is being carried out are gathered until none has come for so long."""
 DRAIN_GRACE_SECONDS = 0.5
@@ -31,6 +31,7 @@ class Phase(Enum):
     """The states of an instance, in the order in which it passes them."""
 
     STARTING = "starting"  # its process runs; nothing accepts on its socket yet
+    CHECKING = "checking"  # accepts; its health check is asked until it is answered well
     READY = "ready"  # accepts, not yet routed to
     SERVING = "serving"  # visitors are led to it
     DRAINING = "draining"  # finishes what it serves; gets nothing new
@@ -39,18 +40,25 @@ class Phase(Enum):
     ENDED = "ended"  # its process is gone, its remains are not
 
 
-LIVE = frozenset({Phase.STARTING, Phase.READY, Phase.SERVING})
+_PLACE = {phase: place for place, phase in enumerate(Phase)}
+YOUNG = frozenset({Phase.STARTING, Phase.CHECKING})
+COMING = YOUNG | {Phase.READY}
+LIVE = COMING | {Phase.SERVING}
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One process of a website. ``since`` is when its phase began; ``idle`` once it holds no connection."""
+    """One process of a website. ``since`` is when its phase began; ``idle`` once it holds no connection.
+
+    ``hint`` is what is wrong with it while it starts, as far as can be told before its time is up.
+    """
 
     id: str
     generation: int
     phase: Phase
     since: float
     idle: bool = False
+    hint: str | None = None
 
 
 class Lead(Enum):
@@ -82,8 +90,6 @@ class Seen:
     """When what is wanted last changed."""
     trouble: str | None = None
     """What is wrong with the instance that serves, although it runs."""
-    hint: str | None = None
-    """What is wrong with the instance that is starting, as far as can be told before its time is up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The start took too long: note the failure, with its cause, and end the instance."""
+    """The start, or the health check, took too long: note the failure, with its cause, and end the instance."""
 
     instance: str
 
@@ -163,7 +169,7 @@ def plan(wanted: Website | None, seen: Seen, now: float, limits: Limits) -> Plan
         if seen.lead is not lead:
             actions.append(Route(lead))
         for instance in seen.instances:
-            if instance.phase in (Phase.STARTING, Phase.READY):
+            if instance.phase in COMING:
                 actions.append(Move(instance.id, Phase.TERMINATING))
             elif instance.phase is Phase.SERVING:
                 actions.append(Move(instance.id, Phase.DRAINING))
@@ -176,7 +182,7 @@ def _raise_up(
 ) -> None:
     serving = [i for i in seen.instances if i.phase is Phase.SERVING]
     ready = [i for i in seen.instances if i.phase is Phase.READY]
-    starting = [i for i in seen.instances if i.phase is Phase.STARTING]
+    young = [i for i in seen.instances if i.phase in YOUNG]
     if ready:
         newest = max(ready, key=lambda i: i.generation)
         actions.append(Publish(newest.id))
@@ -186,17 +192,15 @@ def _raise_up(
     actions.extend(Move(i.id, Phase.DRAINING) for i in serving if i not in routed)
     if not routed and seen.lead is not Lead.WAIT:
         actions.append(Route(Lead.WAIT))
-    for instance in starting:
-        deadline = instance.since + limits.start
-        if instance.generation < wanted.generation:
-            deadline = min(deadline, instance.since + SUPERSEDE_SECONDS)
+    for instance in young:
+        deadline = _deadline(instance, wanted, limits)
         if now < deadline:
             times.append(deadline)
         elif instance.generation < wanted.generation:
             actions.append(Move(instance.id, Phase.TERMINATING))
         else:
             actions.append(GiveUp(instance.id))
-    if starting or (routed and routed[0].generation >= wanted.generation):
+    if young or (routed and routed[0].generation >= wanted.generation):
         return
     if seen.failed >= wanted.generation:
         if routed:
@@ -212,6 +216,14 @@ def _raise_up(
             actions.append(Move(routed[0].id, Phase.DRAINING))
     else:
         actions.append(Start(wanted.generation))
+
+
+def _deadline(instance: Instance, wanted: Website, limits: Limits) -> float:
+    """When the phase of an instance that is not ready yet must be over: the check has its time after the start's."""
+    allowed = wanted.health.seconds if instance.phase is Phase.CHECKING and wanted.health else limits.start
+    if instance.generation < wanted.generation:
+        allowed = min(allowed, 0.0 if instance.hint else SUPERSEDE_SECONDS)
+    return instance.since + allowed
 
 
 def _gathers(routed: Instance, seen: Seen, now: float) -> bool:
@@ -238,10 +250,21 @@ def _bring_down(seen: Seen, now: float, limits: Limits, actions: list[Action], t
 
 
 def moved(seen: Seen, instance_id: str, phase: Phase, now: float) -> Seen:
-    """The website with one instance in another phase. An end is final, whatever was planned before it was seen."""
+    """The website with one instance in a later phase. None is entered twice and none again, whatever was planned or
+    seen before the one that it is in was known."""
     instances = tuple(
-        replace(i, phase=phase, since=now, idle=False) if i.id == instance_id and i.phase is not Phase.ENDED else i
+        replace(i, phase=phase, since=now, idle=False, hint=None)
+        if i.id == instance_id and _PLACE[i.phase] < _PLACE[phase]
+        else i
         for i in seen.instances
+    )
+    return replace(seen, instances=instances)
+
+
+def hinted(seen: Seen, instance_id: str, hint: str) -> Seen:
+    """The website with what seems to be wrong with an instance that starts."""
+    instances = tuple(
+        replace(i, hint=hint) if i.id == instance_id and i.phase is Phase.STARTING else i for i in seen.instances
     )
     return replace(seen, instances=instances)
 
@@ -310,18 +333,24 @@ def status(wanted: Website, seen: Seen, limits: Limits) -> tuple[Status, str | N
     if not wanted.enabled:
         return Status.DISABLED, None
     if any(i.phase is Phase.SERVING and i.id == seen.lead for i in seen.instances):
-        return Status.RUNNING, seen.trouble or _of_reload(seen)
+        return Status.RUNNING, seen.trouble or _of_reload(wanted, seen)
     if seen.failed and seen.failed >= wanted.generation:
         if seen.failures >= limits.crash_limit:
             return Status.CRASHED, seen.failure
         return Status.RESTARTING, seen.failure
-    return Status.RESTARTING if seen.served_once else Status.STARTING, seen.hint
+    return Status.RESTARTING if seen.served_once else Status.STARTING, _hint(seen, wanted.generation)
 
 
-def _of_reload(seen: Seen) -> str | None:
+def _hint(seen: Seen, generation: int) -> str | None:
+    """What is wrong with a start of that generation or a newer one; that of an older one has been mended, maybe."""
+    return next((i.hint for i in seen.instances if i.hint and i.generation >= generation), None)
+
+
+def _of_reload(wanted: Website, seen: Seen) -> str | None:
     """What is to be said of a reload that failed or does not come along, while the old process serves."""
-    if seen.hint:
-        return f"The new process does not serve yet: {seen.hint}"
+    hint = _hint(seen, wanted.generation)
+    if hint:
+        return f"The new process does not serve yet: {hint}"
     return f"{RELOAD_FAILED}{seen.failure}" if seen.failed else None
 
 
@@ -333,11 +362,11 @@ def observation(wanted: Website, seen: Seen, since: float, limits: Limits) -> Ob
 
 
 def settled(wanted: Website | None, seen: Seen, generation: int) -> bool:
-    """Whether a caller who wants ``generation`` in force has an answer: it serves, or it failed."""
+    """Whether a caller who wants ``generation`` in force has an answer: it serves, it failed, or seems to."""
     if wanted is None or not wanted.enabled:
         return not any(i.id == seen.lead for i in seen.instances) and seen.lead in (
             Lead.DISABLED,
             Lead.NOWHERE,
         )
     serving = max((i.generation for i in seen.instances if i.id == seen.lead), default=0)
-    return serving >= generation or seen.failed >= generation or seen.hint is not None
+    return serving >= generation or seen.failed >= generation or _hint(seen, generation) is not None

@@ -29,6 +29,7 @@ def run(config: Config) -> None:
     database["CONN_MAX_AGE"] = None  # one thread, one connection, which keeps SQLite's log open
     if not config.database:  # what it saw it would see again: not worth waiting for the disk
         database["OPTIONS"]["init_command"] += " PRAGMA synchronous=NORMAL;"
+        database["OPTIONS"]["timeout"] = 1  # seconds; what can't be written is tried again, others read meanwhile
     from hereabouts.control.store import DjangoStore
 
     for path in (config.routes, config.instances, config.homes, config.logs):

@@ -94,6 +94,14 @@ def state(config: Config, name: str) -> Running | None:
     raise SandboxError(doing="looked up", problem=problem)
 
 
+def known(config: Config) -> list[str]:
+    """The names of all sandboxes that the runtime keeps a record of."""
+    try:
+        return os.listdir(config.run_dir / "oci")  # noqa: PTH208 (names are all that is wanted)
+    except FileNotFoundError:
+        return []
+
+
 def delete(config: Config, name: str) -> None:
     """Remove the sandbox, killing what still runs in it. One that is not there is passed over."""
     subprocess.run(command(config, "delete", "--force", name), capture_output=True, check=False)

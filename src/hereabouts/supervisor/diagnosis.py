@@ -159,6 +159,11 @@ def _clock(moment: float) -> str:
     return time.strftime("%H:%M:%S", time.gmtime(moment))
 
 
+def explain_health(path: str, answer: str, seconds: float) -> str:
+    """Why a process that listens is not led to: what its health check got in the time that it has."""
+    return f"The health check GET {path} {answer} within {seconds:g} s."
+
+
 def explain_stall(waiting: int, seconds: float, frame: str | None) -> str:
     """The server runs and takes no requests: how many wait and how long, and where its main thread stands."""
     noun = "request waits" if waiting == 1 else "requests wait"

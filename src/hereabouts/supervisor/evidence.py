@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from hereabouts.config import Config
-from hereabouts.core.lifecycle import Phase, Seen
+from hereabouts.core.lifecycle import COMING, Seen
 from hereabouts.core.webapp import Observation, Status, socket_path
 from hereabouts.supervisor import procfs
 from hereabouts.supervisor.diagnosis import Case, Ended, explain_elsewhere, explain_end, explain_loop, explain_silence
@@ -62,7 +62,7 @@ def with_loop(seen: Seen, latest: Observation) -> Observation:
     if latest.status not in (Status.CRASHED, Status.RESTARTING) or seen.failures < 2 or not latest.detail:
         return latest
     ahead = time.time() - time.monotonic()  # the plan's clock is not for people
-    trying = any(instance.phase in (Phase.STARTING, Phase.READY) for instance in seen.instances)
+    trying = any(instance.phase in COMING for instance in seen.instances)
     retry = None if trying else ahead + seen.retry_at
     return replace(latest, detail=explain_loop(latest.detail, seen.failures, ahead + seen.failing_since, retry))
 

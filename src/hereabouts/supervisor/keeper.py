@@ -25,14 +25,14 @@ from hereabouts.core.lifecycle import (
 from hereabouts.core.webapp import Observation, Website, socket_path
 from hereabouts.errors import HereaboutsError, SandboxError
 from hereabouts.supervisor import evidence, logs, steps
-from hereabouts.supervisor.diagnosis import explain_stall
+from hereabouts.supervisor.diagnosis import explain_health, explain_stall
 from hereabouts.supervisor.means import Means, limits
 from hereabouts.supervisor.names import Names
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
 from hereabouts.supervisor.starts import URGENT, Place
 from hereabouts.supervisor.turns import Turns
-from hereabouts.supervisor.watch import Accepted, Checking, Elsewhere, Event, Exited, Idle, Unhealthy, Watch
+from hereabouts.supervisor.watch import Accepted, Checking, Elsewhere, Event, Exited, Idle, Watch
 
 _SOON_SECONDS = 2.0
 """Visitors are held for a next try that comes within this time; otherwise they are told."""
@@ -56,6 +56,8 @@ class Keeper:
         self.sandboxes: dict[str, Sandboxed] = {}
         self._watches: dict[str, Watch] = {}
         self._places: dict[str, Place] = {}
+        self._starting: asyncio.Future[Sandboxed] | None = None
+        """The start that is under way, or was latest."""
         self._refusing = ""
         self._waiting = 0
         self.turns = Turns()
@@ -68,8 +70,10 @@ class Keeper:
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
         self._last = past
-        self._told = Seen()
-        """What was seen when it was last recorded: whoever waits reads the record next."""
+        """What was recorded last, or is on its way into the database."""
+        self._noted = self._told = Seen()
+        """What was seen when that was noted; and when it was last in the database, which whoever waits reads next."""
+        self._writing = False
 
     def want(self, website: Website | None) -> None:
         """Take note of what is wanted now; None once the website is deleted."""
@@ -92,12 +96,12 @@ class Keeper:
 
     def _follow(self, website: Website) -> None:
         """Take over names and whatever else holds for visitors; a running instance needs no other process for that."""
-        former, self.website = self.website, website
         self.names.follow(website)
-        if former.domain != website.domain:
-            logs.rename(self._config, former, website)
+        if self.website.domain != website.domain:
+            logs.rename(self._config, self.website, website)
             for sandbox in self.sandboxes.values():
                 sandbox.rename(website.domain)
+        self.website = website
 
     def adopt(self, sandbox: Sandboxed, phase: Phase, since: float, *, lead: str | None = None) -> None:
         """Take over an instance that runs already; ``lead`` is its name when visitors are led to it."""
@@ -105,12 +109,12 @@ class Keeper:
         self.sandboxes[sandbox.name] = sandbox
         self._started = max(self._started, sandbox.record.generation)
         self.seen = replace(self.seen, instances=(*self.seen.instances, instance), lead=lead or self.seen.lead)
+        self._attend(sandbox)
         if lead:
             self.names.lead(sandbox.published)
         if sandbox.logged.domain != self.website.domain:  # it got another main name while nobody supervised it
             logs.rename(self._config, sandbox.logged, self.website)
             sandbox.rename(self.website.domain)
-        self._attend(sandbox)
 
     async def run(self) -> None:
         """Keep the website until it is deleted and nothing of it is left."""
@@ -166,6 +170,8 @@ class Keeper:
     async def end(self) -> None:
         """End every process of the website at once, whatever is wanted of it: the platform stops."""
         await asyncio.gather(*(watch.end() for watch in self._watches.values()))
+        if self._starting:  # what comes of it nobody keeps; the supervisor looks for such
+            await asyncio.gather(self._starting, return_exceptions=True)
         await asyncio.gather(*(asyncio.to_thread(s.finish, self._limits.stop) for s in self.sandboxes.values()))
         self.names.lead(Lead.NOWHERE)
 
@@ -182,8 +188,8 @@ class Keeper:
     def _hopeless(self) -> bool:
         if self.wanted is None or not self.wanted.enabled:
             return True
-        starting = any(i.phase in (Phase.STARTING, Phase.READY) for i in self.seen.instances)
-        return not starting and self.seen.retry_at > time.monotonic() + _SOON_SECONDS
+        coming = any(i.phase in lifecycle.COMING for i in self.seen.instances)
+        return not coming and self.seen.retry_at > time.monotonic() + _SOON_SECONDS
 
     async def _wait_for(self, answered: Callable[[], bool], seconds: float) -> bool:
         self._waiting += 1
@@ -203,18 +209,26 @@ class Keeper:
                 await self._wake.wait()
 
     async def _tell(self) -> None:
-        """Record a change of state, and let those who wait look again."""
-        wanted, seen = self.wanted, self.seen
-        recorded = True
+        """Have a change of state recorded, which is not waited for, and let those who wait look again."""
+        wanted, self._noted = self.wanted, self.seen
         if wanted is not None:
-            latest = evidence.with_loop(seen, lifecycle.observation(wanted, seen, time.time(), self._limits))
+            latest = evidence.with_loop(self.seen, lifecycle.observation(wanted, self.seen, time.time(), self._limits))
             if self._last is not None and latest.status is self._last.status:
                 latest = replace(latest, since=self._last.since)
             if latest != self._last:
-                recorded = await self._means.record(self.website.id, latest)
-                self._last = latest if recorded else self._last
+                self._last, self._writing = latest, True
+                self._means.records.put(self.website.id, latest, self._recorded)
+        if wanted is None or not self._writing:
+            self._told = self._noted
+        await self._let_look()
+
+    async def _recorded(self) -> None:
+        """What was seen last is in the database."""
+        self._writing, self._told = False, self._noted
+        await self._let_look()
+
+    async def _let_look(self) -> None:
         async with self._changed:
-            self._told = seen if recorded else self._told
             self._changed.notify_all()
 
     async def _apply(self, action: Action) -> None:
@@ -246,10 +260,12 @@ class Keeper:
             place.leave()
             return
         self.steps.reach(website.generation, steps.SANDBOX, time.monotonic())
+        start = asyncio.to_thread(
+            Sandboxed.start, self._config, website, means.secret, means.seccomp, means.networks, time.monotonic()
+        )
+        self._starting = asyncio.ensure_future(start)
         try:
-            sandbox = await asyncio.to_thread(
-                Sandboxed.start, self._config, website, means.secret, means.seccomp, means.networks, time.monotonic()
-            )
+            sandbox = await asyncio.shield(self._starting)
         except BaseException as error:
             place.leave()
             if not isinstance(error, HereaboutsError):
@@ -262,7 +278,7 @@ class Keeper:
         self._places[sandbox.name] = place
         self.steps.reach(website.generation, steps.SOCKET, time.monotonic())
         instance = Instance(sandbox.name, website.generation, Phase.STARTING, time.monotonic())
-        self.seen = replace(self.seen, instances=(*self.seen.instances, instance), hint=None)
+        self.seen = replace(self.seen, instances=(*self.seen.instances, instance))
         self._attend(sandbox)
 
     def _urgency(self) -> float:
@@ -317,7 +333,9 @@ class Keeper:
     def _move(self, name: str, phase: Phase) -> None:
         sandbox = self.sandboxes[name]
         now = time.monotonic()
-        self.seen = lifecycle.moved(self.seen, name, phase, now)
+        before, self.seen = self.seen, lifecycle.moved(self.seen, name, phase, now)
+        if self.seen == before:  # it is further than when this was planned
+            return
         sandbox.keep(phase, now)
         self._watches[name].stir()
         if phase is Phase.DRAINING and self.wanted and self.wanted.stop_first:
@@ -334,8 +352,13 @@ class Keeper:
             self._places.pop(name).leave()
 
     async def _give_up(self, name: str) -> None:
-        sandbox = self.sandboxes[name]
-        reason = evidence.of_silence(self._config, self._means.kernel, sandbox, self._limits.start)
+        sandbox, instance, check = self.sandboxes[name], self._instance(name), self.website.health
+        if instance is None or instance.phase not in lifecycle.YOUNG:  # it came up, or ended, in the last moment
+            return
+        if check and instance.phase is Phase.CHECKING:
+            reason = explain_health(check.path, self._watches[name].answer, check.seconds)
+        else:
+            reason = evidence.of_silence(self._config, self._means.kernel, sandbox, self._limits.start)
         self._fail(sandbox.record.generation, reason)
         self._move(name, Phase.TERMINATING)
 
@@ -357,7 +380,10 @@ class Keeper:
     def _attend(self, sandbox: Sandboxed) -> None:
         name = sandbox.name
         self._watches[name] = Watch(
-            sandbox, lambda: self._instance(name), lambda event: self._observe(sandbox, event), self.website.health
+            sandbox,
+            lambda: self._instance(name),
+            lambda event: self._observe(sandbox, event),
+            lambda: self.website.health,
         )
 
     def _instance(self, name: str) -> Instance | None:
@@ -372,16 +398,14 @@ class Keeper:
             case Checking():
                 path = self.website.health.path if self.website.health else "/"
                 self.steps.reach(sandbox.record.generation, steps.check(path), now)
+                self._move(sandbox.name, Phase.CHECKING)
             case Accepted():
                 self.steps.reach(sandbox.record.generation, steps.LEAD, now)
-                self.seen = replace(lifecycle.moved(self.seen, sandbox.name, Phase.READY, now), hint=None)
-            case Unhealthy(reason):
-                self._fail(sandbox.record.generation, reason)
-                self._move(sandbox.name, Phase.TERMINATING)
+                self.seen = lifecycle.moved(self.seen, sandbox.name, Phase.READY, now)
             case Idle(idle):
                 self.seen = lifecycle.idled(self.seen, sandbox.name, idle=idle)
             case Elsewhere(reason):
-                self.seen = replace(self.seen, hint=reason)
+                self.seen = lifecycle.hinted(self.seen, sandbox.name, reason)
             case Exited():
                 self._exited(sandbox)
         self._wake.set()

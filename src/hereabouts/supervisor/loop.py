@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -27,7 +27,8 @@ from hereabouts.supervisor.keeper import Keeper
 from hereabouts.supervisor.kernel import KernelLog
 from hereabouts.supervisor.means import Means
 from hereabouts.supervisor.questions import Certificates, Questions
-from hereabouts.supervisor.sandboxed import Sandboxed, remove
+from hereabouts.supervisor.records import Records
+from hereabouts.supervisor.sandboxed import Sandboxed, is_instance, remove
 from hereabouts.supervisor.stall import Stalls
 from hereabouts.supervisor.starts import StartQueue
 
@@ -57,6 +58,7 @@ class Supervisor:
         self._database = ThreadPoolExecutor(  # as control: what SQLite makes beside its file must never be root's
             1, "database", initializer=ctypes.CDLL(None).setfsuid, initargs=(config.control_uid,)
         )
+        self._records = Records(lambda number, seen: self._read(lambda: self._store.record(number, seen)))
         self._means = Means(
             config=config,
             secret=config.secret_file.read_bytes(),
@@ -64,7 +66,7 @@ class Supervisor:
             networks=network.Spare(config),
             starts=StartQueue(2 * (os.cpu_count() or 1)),
             kernel=KernelLog(config.tag),
-            record=self._record,
+            records=self._records,
             owner=lambda domain: self._hosts.get(domain),
             certificates=certificates,
         )
@@ -90,10 +92,11 @@ class Supervisor:
             loop.add_signal_handler(number, lambda: stop(sites_too=True))
         loop.add_signal_handler(signal.SIGUSR1, lambda: stop(sites_too=False))
         homes.make_rootfs(self.config)
+        beside = [asyncio.create_task(self._records.run())]
         await self._take_over()
         questions = Questions(self.config, self._certificates, self._keepers, self._find, self._poke, self._health)
         server = await questions.listen()
-        beside = [asyncio.create_task(self._rotate()), asyncio.create_task(self._metrics.run())]
+        beside += [asyncio.create_task(self._rotate()), asyncio.create_task(self._metrics.run())]
         while not self._stop.is_set():
             await self._tick()
             with contextlib.suppress(TimeoutError):
@@ -110,28 +113,11 @@ class Supervisor:
     async def _read(self, ask: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._database, ask)
 
-    async def _record(self, website_id: int, observation: Observation) -> bool:
-        try:
-            await self._read(lambda: self._store.record(website_id, observation))
-        except Exception as error:  # the database may be locked, full or gone: the next tick tries again
-            log.error("Could not record website %d: %s. Trying again.", website_id, error)
-            return False
-        return True
-
     async def _take_over(self) -> None:
         """Adopt the sandboxes that run, remove the remains of those that don't."""
-        await asyncio.to_thread(console.sweep, self.config)
-        instances = [path.name for path in self.config.instances.iterdir() if path.is_dir()]
-        gate = asyncio.Semaphore(4)
-
-        async def adopt(name: str) -> Sandboxed | None:
-            async with gate:
-                sandbox = await asyncio.to_thread(Sandboxed.adopt, self.config, name)
-                if sandbox is None:
-                    await asyncio.to_thread(remove, self.config, name)
-                return sandbox
-
-        found = [sandbox for sandbox in await asyncio.gather(*map(adopt, instances)) if sandbox]
+        with _going_on("Removing what consoles left"):
+            await asyncio.to_thread(console.sweep, self.config)
+        found = await self._find_sandboxes()
         wanted: dict[int, Website] = {}
         observed: dict[int, Observation] = {}
         certified: set[str] = set()
@@ -148,18 +134,34 @@ class Supervisor:
         if self._stop.is_set():  # perhaps before it was read what is wanted
             return
         table = routes.read(self.config)
-        try:
+        with _going_on("Removing what earlier websites left"):  # the disk may be read-only by now
             self._sweep(found, wanted, table)
             logs.sweep(self.config, [*wanted.values(), *(sandbox.website for sandbox in found)])
             metrics.prepare(self.config, wanted)
-        except OSError as error:  # the disk may be read-only by now
-            log.error("Could not remove what earlier websites left: %s. The next supervisor tries again.", error)
         for sandbox in sorted(found, key=lambda sandbox: sandbox.record.since):
-            self._adopt(sandbox, wanted, observed, table)
+            with _going_on(f"Leading visitors to {sandbox.name}"):
+                self._adopt(sandbox, wanted, observed, table)
         latest_first = sorted(wanted.values(), key=lambda website: logs.last_visit(self.config, website), reverse=True)
         for website in latest_first:
-            self._ensure(website).names.lead_again()
-        await asyncio.to_thread(self._certificates.take_over, self._hosts, certified)
+            with _going_on(f"Leading visitors of {website.domain}"):
+                self._ensure(website).names.lead_again()
+        with _going_on("Taking over certificates"):
+            await asyncio.to_thread(self._certificates.take_over, self._hosts, certified)
+
+    async def _find_sandboxes(self) -> list[Sandboxed]:
+        """Those that run; what is left of others is removed, be it known to the runtime alone."""
+        instances = {path.name for path in self.config.instances.iterdir() if path.is_dir()}
+        gate = asyncio.Semaphore(4)
+
+        async def adopt(name: str) -> Sandboxed | None:
+            async with gate:
+                sandbox = await asyncio.to_thread(Sandboxed.adopt, self.config, name)
+                if sandbox is None:
+                    await asyncio.to_thread(remove, self.config, name)
+                return sandbox
+
+        names = instances | set(filter(is_instance, runtime.known(self.config)))
+        return [sandbox for sandbox in await asyncio.gather(*map(adopt, sorted(names))) if sandbox]
 
     def _adopt(
         self,
@@ -206,11 +208,14 @@ class Supervisor:
                 shutil.rmtree(path, ignore_errors=True)
 
     async def _tick(self) -> None:
-        """Look at everything that is wanted."""
-        await self._look_at_all()
-        await asyncio.to_thread(self._certificates.look, tuple(self._hosts))
-        self._stalls.look(time.monotonic())
-        await asyncio.gather(*(k.look_for_stall(self._stalls) for k in list(self._keepers.values()) if k.sandboxes))
+        """Look at everything that is wanted. What fails is tried again by the next tick; the rest goes on."""
+        with _going_on("Looking at what is wanted"):
+            await self._look_at_all()
+        with _going_on("Looking at certificates"):
+            await asyncio.to_thread(self._certificates.look, tuple(self._hosts))
+        with _going_on("Looking for websites that do not answer"):
+            self._stalls.look(time.monotonic())
+            await asyncio.gather(*(k.look_for_stall(self._stalls) for k in list(self._keepers.values()) if k.sandboxes))
 
     async def _look_at_all(self) -> None:
         try:
@@ -226,7 +231,8 @@ class Supervisor:
                 self._start(website_id, keeper)
         # A log's name must be given up before another website's log takes it.
         for website in sorted(wanted.values(), key=lambda w: w.domain in given_up) if given_up else wanted.values():
-            self._ensure(website)
+            with _going_on(f"Looking at what is wanted of {website.domain}"):
+                self._ensure(website)
         await self._settle_names(before)
 
     async def _settle_names(self, before: dict[str, int]) -> None:
@@ -243,8 +249,10 @@ class Supervisor:
         keeper = self._keepers.get(website.id)
         if keeper is None:
             keeper = self._keepers[website.id] = Keeper(self._means, website)
-        keeper.want(website)
-        self._start(website.id, keeper)
+        try:
+            keeper.want(website)
+        finally:
+            self._start(website.id, keeper)
         return keeper
 
     def _start(self, website_id: int, keeper: Keeper) -> None:
@@ -266,7 +274,8 @@ class Supervisor:
                 await asyncio.sleep(1)
         self._keepers.pop(website_id, None)
         self._tasks.pop(website_id, None)
-        await self._clear_away(keeper.website)
+        with _going_on(f"Removing what is left of {keeper.website.domain}"):
+            await self._clear_away(keeper.website)
 
     async def _clear_away(self, website: Website) -> None:
         """Remove what is left of a deleted website, but not the logs and certificates of one that has its names now."""
@@ -320,11 +329,27 @@ class Supervisor:
                 log.error("Could not rotate logs: %s.", error)
 
     async def _end_all(self) -> None:
-        """End every sandbox: TERM, then KILL when its time is up."""
+        """End every sandbox: TERM, then KILL when its time is up. Those included whose start was under way, and those
+        that nobody came to keep."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await asyncio.gather(*(keeper.end() for keeper in self._keepers.values()))
+        await asyncio.gather(*(self._end(keeper) for keeper in self._keepers.values()))
+        left = await self._find_sandboxes()
+        await asyncio.gather(*(asyncio.to_thread(one.finish, self.config.stop_seconds) for one in left))
+
+    async def _end(self, keeper: Keeper) -> None:
+        with _going_on(f"Ending {keeper.website.domain}"):
+            await keeper.end()
+
+
+@contextlib.contextmanager
+def _going_on(what: str) -> Iterator[None]:
+    """Write down what fails, and go on: one website's trouble, or a full disk, must not leave all unattended."""
+    try:
+        yield
+    except Exception as error:
+        log.error("%s failed: %s. Trying again.", what, error, exc_info=not isinstance(error, OSError))
 
 
 def _hosts(websites: Iterable[Website]) -> dict[str, int]:

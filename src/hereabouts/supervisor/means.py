@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from hereabouts.config import Config
 from hereabouts.core.lifecycle import Limits
-from hereabouts.core.webapp import Observation
 from hereabouts.sandbox.network import Spare
 from hereabouts.supervisor.kernel import KernelLog
 from hereabouts.supervisor.names import Certificates
+from hereabouts.supervisor.records import Records
 from hereabouts.supervisor.starts import StartQueue
 
 
@@ -25,8 +25,7 @@ class Means:
     networks: Spare
     starts: StartQueue
     kernel: KernelLog
-    record: Callable[[int, Observation], Awaitable[bool]]
-    """Writes an observation down; False when that could not be done now."""
+    records: Records
     owner: Callable[[str], int | None]
     """The id of the website that has a name now."""
     certificates: Certificates

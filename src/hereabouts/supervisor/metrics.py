@@ -38,7 +38,7 @@ log = logging.getLogger("hereabouts.supervisor")
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A website that has processes: the first one of each of its sandboxes, by the instance's name."""
+    """A website that has or had processes: the first one of each of its sandboxes, by the instance's name."""
 
     pids: Mapping[str, int]
     restarts: int
@@ -65,7 +65,7 @@ class Metrics:
             running = {
                 number: _Running({name: sandbox.pid for name, sandbox in keeper.sandboxes.items()}, keeper.restarts)
                 for number, keeper in self._keepers.items()
-                if keeper.sandboxes
+                if keeper.sandboxes or keeper.restarts != self._restarts.get(number, 0)
             }
             try:
                 await asyncio.to_thread(self._write_down, at, names, running)

@@ -42,9 +42,17 @@ class Names:
 
     def lead(self, target: Lead | str) -> None:
         """Lead visitors there; a name that another website has taken since is that one's to lead."""
-        self._target = target
+        former, self._target = self._target, target
+        try:
+            self._lead()
+        except OSError:  # on a full disk, perhaps after the first name: they must all lead to the same
+            self._target = former
+            self._lead()
+            raise
+
+    def _lead(self) -> None:
         for name in filter(self._ours, of(self._website)):
-            routes.lead(self._config, self._website, name, target)
+            routes.lead(self._config, self._website, name, self._target)
 
     def lead_again(self) -> None:
         """The same as before, where something else may have been written since."""

@@ -27,9 +27,15 @@ def accepted(pid: int, path: str) -> bool | None:
 
 
 def connections(pid: int, path: str) -> int:
-    """How many connections from this machine's namespace (nginx's) the process and its children hold."""
-    inodes = {f"socket:[{fields[6]}]" for fields in _unix_sockets("self") if fields[7] == path}
-    return sum(len(inodes & _sockets(process)) for process in descendants(pid)) if inodes else 0
+    """How many connections from this machine's namespace (nginx's) the process and its children hold.
+
+    Those that wait at this path to be accepted count, too, though they may wait at another process that has the same
+    path in a namespace of its own: the table does not tell.
+    """
+    rows = [fields for fields in _unix_sockets("self") if fields[7] == path]
+    waiting = sum(fields[5] == _CONNECTING for fields in rows)
+    inodes = {f"socket:[{fields[6]}]" for fields in rows if fields[5] != _CONNECTING}
+    return waiting + (sum(len(inodes & _sockets(process)) for process in descendants(pid)) if inodes else 0)
 
 
 def waiting_connections() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import secrets
 import select
 import shutil
@@ -18,7 +19,7 @@ from typing import Any
 
 from hereabouts import files
 from hereabouts.config import Config
-from hereabouts.core.lifecycle import Phase
+from hereabouts.core.lifecycle import COMING, Phase
 from hereabouts.core.webapp import Account, Website, socket_path
 from hereabouts.errors import SandboxError
 from hereabouts.sandbox import homes, network, oci, runtime
@@ -27,6 +28,7 @@ from hereabouts.supervisor.diagnosis import Ended
 
 _RECORD = "record.json"
 _PHASES = frozenset(phase.value for phase in Phase)
+_NAME = re.compile(r"\d+-\d+-[0-9a-f]{8}")
 
 log = logging.getLogger("hereabouts.supervisor")
 
@@ -159,7 +161,10 @@ class Sandboxed:
         with self.open_socket() as source:
             if source is None:
                 return False
-            probe = network.unix_socket(self.pid)
+            try:
+                probe = network.unix_socket(self.pid)
+            except OSError:  # process 1 is gone, and its namespace with it
+                return False
             if not routes.connects(probe, source):
                 probe.close()
                 return False
@@ -230,7 +235,7 @@ class Sandboxed:
     def finish(self, seconds: float) -> None:
         """End the sandbox and remove it: TERM, and KILL after so many seconds (at once before it served)."""
         self.terminate()
-        if self.record.phase is Phase.STARTING:
+        if self.record.phase in COMING:
             self.kill()
         if not select.select([self.pidfd], [], [], seconds)[0]:
             self.kill()
@@ -260,6 +265,11 @@ class Sandboxed:
         self.end_probe()
         with suppress(OSError):
             os.close(self.pidfd)
+
+
+def is_instance(name: str) -> bool:
+    """Whether a sandbox of this name is an instance of a website; consoles are none."""
+    return _NAME.fullmatch(name) is not None
 
 
 def remove(config: Config, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +17,12 @@ from hereabouts.supervisor.sandboxed import Sandboxed
 _EAGER_SECONDS = 3.0
 _HINT_SECONDS = 1.5
 """A server that listens elsewhere and not on its socket for so long is told of."""
+_CHECK_PAUSE_SECONDS = 0.2
+"""Between an answer that is not the one the health check wants and the next try."""
+_AFTER_ERROR_SECONDS = 1.0
 _FOREVER = 3600.0
+
+log = logging.getLogger("hereabouts.supervisor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +33,6 @@ class Accepted:
 @dataclass(frozen=True, slots=True)
 class Checking:
     """Its server takes connections; now its health check is asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unhealthy:
-    """Its server takes connections, but the health check's time is up."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +54,25 @@ class Exited:
     """Its process 1 is gone."""
 
 
-Event = Accepted | Checking | Unhealthy | Idle | Elsewhere | Exited
+Event = Accepted | Checking | Idle | Elsewhere | Exited
 
 
 class Watch:
-    """Follows one instance to its end. ``instance`` looks up how the keeper sees it now."""
+    """Follows one instance to its end. ``instance`` looks up how the keeper sees it now, ``check`` what is asked of it
+    before visitors are led to it."""
 
     def __init__(
         self,
         sandbox: Sandboxed,
         instance: Callable[[], Instance | None],
         tell: Callable[[Event], None],
-        check: Health | None,
+        check: Callable[[], Health | None],
     ) -> None:
         self._sandbox, self._instance, self._tell, self._check = sandbox, instance, tell, check
         self._stirred = asyncio.Event()
         self._hinted = False
+        self.answer = health.SILENT
+        """What the health check got latest that was not what it wants."""
         self._task = asyncio.create_task(self._follow())
 
     def stir(self) -> None:
@@ -95,7 +96,11 @@ class Watch:
         try:
             while not self._sandbox.exited:
                 self._stirred.clear()
-                pause = await self._look()
+                try:
+                    pause = await self._look()
+                except Exception:
+                    log.exception("Could not look at the instance %s; trying again.", self._sandbox.name)
+                    pause = _AFTER_ERROR_SECONDS
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._stirred.wait()
@@ -109,7 +114,9 @@ class Watch:
         if instance is None:
             return 1.0
         if instance.phase is Phase.STARTING:
-            return await self._look_at_start(time.monotonic() - instance.since)
+            return self._look_at_start(time.monotonic() - instance.since)
+        if instance.phase is Phase.CHECKING:
+            return await self._look_at_health()
         if instance.phase is Phase.DRAINING:
             idle = self._sandbox.connections() == 0
             if idle != instance.idle:
@@ -117,11 +124,11 @@ class Watch:
             return 0.2
         return _FOREVER
 
-    async def _look_at_start(self, age: float) -> float:
+    def _look_at_start(self, age: float) -> float:
         if self._sandbox.accepts():
             self._sandbox.end_probe()
-            await self._accepted()
-            return _FOREVER
+            self._tell(Checking() if self._check() else Accepted())
+            return 0.0
         if age > _HINT_SECONDS and not self._hinted:
             reason = evidence.too_early(self._sandbox)
             if reason:
@@ -129,47 +136,26 @@ class Watch:
                 self._tell(Elsewhere(reason))
         return 0.004 if age < _EAGER_SECONDS else 0.05
 
-    async def _accepted(self) -> None:
-        reason = None
-        if self._check:
-            self._tell(Checking())
-            reason = await self._unhealthy()
-        if self._sandbox.exited:
-            return
-        self._tell(Unhealthy(reason) if reason else Accepted())
-
-    async def _unhealthy(self) -> str | None:
-        """None once the check is answered well; what it got instead when its time is up."""
-        assert self._check is not None
-        deadline = time.monotonic() + self._check.seconds
-        answer = health.SILENT
-        while not self._sandbox.exited and time.monotonic() < deadline:
+    async def _look_at_health(self) -> float:
+        check = self._check()
+        if check is not None:
             with self._sandbox.open_socket() as source:
-                left = deadline - time.monotonic()
-                latest = await self._ask(source, left) if source else "removed its socket"
-            if latest is None:
-                return None
-            if latest != health.SILENT:  # as the last one is, which had no time left
-                answer = latest
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(0.2, max(0.0, left))):
-                    await self._stirred.wait()
-        return f"The health check GET {self._check.path} {answer} within {self._check.seconds:g} s."
+                answer = await self._ask(source, check) if source else "removed its socket"
+            if answer is not None:
+                if answer != health.SILENT:  # as one may be that had no time left
+                    self.answer = answer
+                return _CHECK_PAUSE_SECONDS
+        self._tell(Accepted())
+        return _FOREVER
 
-    async def _ask(self, source: str, seconds: float) -> str | None:
-        """The check, given up at once when the process ends."""
-        assert self._check is not None
-        number = os.dup(int(source.rpartition("/")[2]))  # the path must hold while the request is made
+    async def _ask(self, source: str, check: Health) -> str | None:
+        """The check, given up at once when the process ends or the keeper moved the instance on."""
+        asked = asyncio.create_task(health.check(source, self._sandbox.record.domain, check, check.seconds))
+        stirred = asyncio.create_task(self._stirred.wait())
         try:
-            path = f"/proc/self/fd/{number}"
-            asked = asyncio.create_task(health.check(path, self._sandbox.record.domain, self._check, seconds))
-            stirred = asyncio.create_task(self._stirred.wait())
             await asyncio.wait({asked, stirred}, return_when=asyncio.FIRST_COMPLETED)
-            stirred.cancel()
-            if not asked.done():
-                asked.cancel()
-                await asyncio.gather(asked, return_exceptions=True)
-                return "was interrupted"
-            return asked.result()
+            return asked.result() if asked.done() else health.SILENT
         finally:
-            os.close(number)
+            asked.cancel()
+            stirred.cancel()
+            await asyncio.gather(asked, stirred, return_exceptions=True)
