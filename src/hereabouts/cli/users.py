@@ -50,7 +50,7 @@ def add(
     from hereabouts.sandbox import homes
 
     account = services.create_account(name, password, operator=operator).value()
-    homes.ensure(settings, account)
+    homes.make(settings, account)
     support.console().print(f"Added {account.name}, user id {account.uid}, home {settings.homes / account.name}.")
 
 
