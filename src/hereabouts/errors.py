@@ -117,6 +117,11 @@ class SandboxError(HereaboutsError):
     """The sandbox could not be {doing}: {problem}"""
 
 
+class HomeMissing(HereaboutsError):
+    """The home directory {home} is missing, so nothing of its account can start. The operator has to mount or restore
+    it, or to make an empty one: install -d -o {uid} -g {uid} -m 700 {home}"""
+
+
 class SupervisorAway(HereaboutsError):
     """The supervisor is not answering, so {what} can't be told now. Websites keep running; try again in a moment."""
 

@@ -6,6 +6,7 @@ The table in docs/logs-and-states.md is the list of what is tried: each of its r
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import re
 import signal
@@ -248,6 +249,18 @@ def test_a_mended_command_is_not_answered_with_what_was_wrong_before(alice: Acco
         assert (state["status"], state["detail"]) == ("running", None)
 
 
+def test_the_operator_reads_the_cause_too(alice: Account) -> None:
+    with _ill(alice, "told") as ill:
+        detail = ill.create(uvicorn("ill"), "import fastest\n")["state"]["detail"]
+        assert detail.endswith(
+            "Install it in the virtual environment whose Python the command runs, or correct the name."
+        )
+        listed = json.loads(alice.platform.cli("status", "--json").stdout)["websites"]
+        (why,) = [website["detail"] for website in listed if website["domain"] == ill.domain]
+        assert detail in why
+        assert detail in alice.platform.cli("logs", ill.domain).stdout
+
+
 def test_memory_taken_while_it_serves(alice: Account) -> None:
     with _ill(alice, "greedy") as ill:
         ill.create(uvicorn("ill"), answering("/hoard", "kept = [bytearray(8 << 20) for _ in range(100)]"))
@@ -337,6 +350,15 @@ def _reloaded_to_a_port(ill: Ill) -> str:
     return ill.some_detail()
 
 
+def _homeless(ill: Ill) -> str:
+    eve = ill.alice.platform.account("homeless")
+    eve.home.rmdir()
+    eve.call("POST", json={"domain_name": eve.domain, "webapp": {"command": "true"}})
+    detail = str(eve.get(eve.domain)["state"]["detail"])
+    eve.delete(eve.domain)
+    return detail
+
+
 def _no_sandbox(ill: Ill) -> str:
     with _read_only(ill.alice.platform.config.instances):
         return _failing(uvicorn("ill"), ANSWERS)(ill)
@@ -402,8 +424,8 @@ SHORT_OF_PROCESSES = (
 FULL = "import os\nwith open('/dev/shm/much', 'wb') as much:\n    while True:\n        much.write(bytes(1 << 20))\n"
 UNHEALTHY = ANSWERS.replace('"status": 200', '"status": 503')
 SILENT_ELSEWHERE = (
-    "import socket, time\ntry:\n    socket.socket(socket.AF_UNIX).bind('/usr/x')\nexcept OSError:\n    "
-    "print('[Errno 13] Permission denied: /usr/x', file=__import__('sys').stderr, flush=True)\ntime.sleep(1000)\n"
+    "import socket, sys, time\ntry:\n    socket.socket(socket.AF_UNIX).bind('/var/sockets/x')\nexcept OSError as no:\n"
+    "    print(no, file=sys.stderr, flush=True)\ntime.sleep(1000)\n"
 )
 
 CASES: dict[str, Callable[[Ill], str]] = {
@@ -426,6 +448,7 @@ CASES: dict[str, Callable[[Ill], str]] = {
     "no-memory": _no_memory,
     "reload": _reloaded_to_a_port,
     "deaf": _deaf,
+    "homeless": _homeless,
     "sandbox": _no_sandbox,
     "unattended": _unattended,
     "loop": lambda ill: (

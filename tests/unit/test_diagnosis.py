@@ -205,3 +205,22 @@ def test_the_kernels_log() -> None:
     assert not log.rejected("8-1-b")
     told = explain_end(Ended(signal=9, killed=killed), Case("x", memory_mb=256), served=True)
     assert "more than its 256 MB. It used 256 MB of 256 MB, python3 alone 245 MB. Start fewer workers" in told
+
+
+@pytest.mark.parametrize(
+    ("errors", "remedy"),
+    [
+        ("ModuleNotFoundError: No module named 'fastest'", "Install it in the virtual environment"),
+        ('ERROR: Error loading ASGI app. Could not import module "nope".', "Check the name"),
+        ("sqlite3.OperationalError: no such table: users", "Mend what it names"),
+        ("PermissionError: [Errno 13] Permission denied: '/usr/x.db'", "Use a path in the home"),
+        ("", "It wrote nothing to its error log"),
+    ],
+)
+def test_an_exit_comes_with_a_remedy(errors: str, remedy: str) -> None:
+    assert f". {remedy}" in explain_end(Ended(code=1), Case("serve", errors), served=False)
+
+
+@pytest.mark.parametrize(("number", "remedy"), [(9, "The platform did not send it"), (11, "Native code failed")])
+def test_a_signal_comes_with_a_remedy(number: int, remedy: str) -> None:
+    assert f". {remedy}" in explain_end(Ended(signal=number), Case("serve"), served=True)

@@ -18,17 +18,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("up")(up.up)
+app.command("up", short_help="Prepare this machine and run the platform.")(up.up)
 app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
-app.command("env")(env.env)
-app.command("shell")(shell.shell)
-app.command("status")(status.status)
-app.command("certificates")(certificates.certificates)
+app.command("env", short_help="Print export lines for the official client.")(env.env)
+app.command("shell", short_help="Open a Bash console in an account's sandbox.")(shell.shell)
+app.command("status", short_help="Show the processes and every website.")(status.status)
+app.command("certificates", short_help="Show every certificate and its renewal.")(certificates.certificates)
 app.command("logs")(logs.logs)
-app.command("doctor")(doctor.doctor)
-app.command("config")(config.config)
-app.command("install")(install.install)
+app.command("doctor", short_help="Check the machine; failures with a remedy.")(doctor.doctor)
+app.command("config", short_help="Show the settings and their sources.")(config.config)
+app.command("install", short_help="Write systemd units for production.")(install.install)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from hereabouts.cli.users import Name
 app = typer.Typer(help="API tokens: create, revoke.", no_args_is_help=True)
 
 
-@app.command("create")
+@app.command("create", short_help="Create a new API token and print it.")
 def create(name: Name) -> None:
     """Create a new API token and print it, alone. The one before ends at once."""
     account = support.account(support.settings(), name, "token create")

@@ -50,7 +50,7 @@ def add(
     from hereabouts.sandbox import homes
 
     account = services.create_account(name, password, operator=operator).value()
-    homes.ensure(settings, account)
+    homes.make(settings, account)
     support.console().print(f"Added {account.name}, user id {account.uid}, home {settings.homes / account.name}.")
 
 
@@ -92,7 +92,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
         )
 
 
-@app.command("reset")
+@app.command("reset", short_help="Give an account a new random password.")
 def reset(
     name: Name,
     second_factor: Annotated[bool, typer.Option("--second-factor", help="Turn its second factor off, too.")] = False,
@@ -107,7 +107,7 @@ def reset(
     print(accounts.reset_password(account))
 
 
-@app.command("suspend")
+@app.command("suspend", short_help="Let nobody in, disable its websites.")
 def suspend(name: Name) -> None:
     """Let nobody in as this account, and disable its websites, until it is resumed."""
     account = support.account(support.settings(), name, "user suspend")
@@ -117,7 +117,7 @@ def suspend(name: Name) -> None:
     support.console().print(f"{account.username} is suspended; {_websites(count)} disabled.")
 
 
-@app.command("resume")
+@app.command("resume", short_help="End the suspension of an account.")
 def resume(name: Name) -> None:
     """End the suspension of an account, and enable the websites that were enabled before."""
     account = support.account(support.settings(), name, "user resume")
@@ -131,7 +131,7 @@ def _websites(count: int) -> str:
     return "1 website is" if count == 1 else f"{count} websites are"
 
 
-@app.command("remove")
+@app.command("remove", short_help="Remove an account with all that is its.")
 def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False) -> None:
     """Remove an account with its websites, home and logs. Says what goes, and asks."""
     settings = support.settings()

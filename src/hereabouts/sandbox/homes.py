@@ -9,6 +9,7 @@ from pathlib import Path
 from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.core.webapp import Account
+from hereabouts.errors import HomeMissing
 
 _COPIED = (
     "ld.so.cache",
@@ -36,8 +37,8 @@ if [ -r ~/.bashrc ]; then . ~/.bashrc; fi
 """
 
 
-def ensure(config: Config, account: Account) -> None:
-    """Make sure the account's home, logs and /etc exist, with their owners and modes. Safe to repeat.
+def make(config: Config, account: Account) -> None:
+    """Make the account's home, logs and /etc where they are missing, with their owners and modes. Safe to repeat.
 
     Only the account enters its home. Its log directory is open to it and to nginx's workers, who alone write there:
     the account sees it on a read-only mount.
@@ -48,6 +49,17 @@ def ensure(config: Config, account: Account) -> None:
     logs = config.logs / account.name
     files.directory(logs, mode=0o570, owner=(account.uid, nginx_ids(config)[1]))
     _make_etc(config, account)
+
+
+def ensure(config: Config, account: Account) -> None:
+    """The same before a sandbox is started: raises HomeMissing for a home that was there once, and is gone.
+
+    An empty one in its place would hide that a disk is not mounted, or that somebody's files are lost.
+    """
+    home = config.homes / account.name
+    if not home.exists() and (config.logs / account.name).exists():
+        raise HomeMissing(home=home, uid=account.uid)
+    make(config, account)
 
 
 def nginx_ids(config: Config) -> tuple[int, int]:

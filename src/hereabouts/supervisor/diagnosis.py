@@ -27,6 +27,21 @@ _CROWDED = re.compile(
     re.IGNORECASE,
 )
 _FULL = re.compile(r"No space left on device|\[Errno 28\]|ENOSPC|database or disk is full")
+_REMEDIES = (
+    (
+        re.compile(r"No module named"),
+        "Install it in the virtual environment whose Python the command runs, or correct the name.",
+    ),
+    (
+        re.compile(r"Could not import module|Error loading ASGI app|can't open file|Failed to find attribute"),
+        "Check the name, and that the file lies where the command looks for it: in the home, unless it goes elsewhere.",
+    ),
+    (re.compile(r"[Pp]ermission denied|\[Errno 13\]"), "Use a path in the home, and $DOMAIN_SOCKET exactly as it is."),
+    (re.compile(r"No such file or directory"), "Check the path: a sandbox has its home, /tmp and /usr."),
+)
+"""What to do, by the line of the log that says most."""
+_OF_NATIVE_CODE = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
+DEAF = "It stopped listening on $DOMAIN_SOCKET, so it was replaced. Keep the socket open; the error log may say why."
 _LOOP = re.compile(r"^It failed \d+ times in a row since \S+ UTC; .*?\. ")
 
 
@@ -71,9 +86,12 @@ def explain_end(ended: Ended, case: Case, *, served: bool) -> str:
         if shortage:
             return shortage
     if number is not None:
-        return f"It was ended by signal {number} ({_signal_name(number)}).{_exception(case.errors)}"
+        return f"It was ended by signal {number} ({_signal_name(number)}).{_exception(case.errors)} {_after(number)}"
     if ended.code is None:
-        return f"It ended while the supervisor was restarting, so its exit code is not known.{_exception(case.errors)}"
+        return (
+            "It ended while the supervisor was restarting, so its exit code is not known."
+            f"{_exception(case.errors)} The error log may say why."
+        )
     return _explain_code(ended.code, case, served=served)
 
 
@@ -88,7 +106,7 @@ def _explain_code(code: int, case: Case, *, served: bool) -> str:
             "a trailing & or a --daemon flag."
         )
     moment = "after it had served" if served else "before it listened on $DOMAIN_SOCKET"
-    return f"It exited with code {code} {moment}.{_evidence(case.errors)}"
+    return f"It exited with code {code} {moment}.{_evidence(case.errors)} {_remedy(case.errors)}"
 
 
 def _memory(killed: Killed, limit_mb: int) -> str:
@@ -126,13 +144,19 @@ def explain_silence(seconds: float, ports: list[int], sockets: list[str], case: 
         return shortage
     hint = _evidence(case.errors)
     if re.search(r"permission denied|\[Errno 13\]", case.errors, re.IGNORECASE):
-        return f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s: permission denied.{hint}"
+        return (
+            f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s: permission denied.{hint} "
+            "Use the path in $DOMAIN_SOCKET exactly as it is."
+        )
     if "DOMAIN_SOCKET" not in case.command:
         return (
             f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s, and the command does not name it. "
             f"{_advice(case.command, 'its host and port')}"
         )
-    return f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s.{hint}"
+    return (
+        f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s.{hint} Do what takes long after the start, or ask "
+        "the operator for a longer start_seconds."
+    )
 
 
 def explain_elsewhere(ports: list[int], sockets: list[str], command: str) -> str:
@@ -161,7 +185,7 @@ def _clock(moment: float) -> str:
 
 def explain_health(path: str, answer: str, seconds: float) -> str:
     """Why a process that listens is not led to: what its health check got in the time that it has."""
-    return f"The health check GET {path} {answer} within {seconds:g} s."
+    return f"The health check GET {path} {answer} within {seconds:g} s. Mend what it looks at, or raise health_seconds."
 
 
 def explain_stall(waiting: int, seconds: float, frame: str | None) -> str:
@@ -201,15 +225,38 @@ def _signal_name(number: int) -> str:
         return "unknown"
 
 
+def _after(number: int) -> str:
+    """What to do about a signal."""
+    if number in _OF_NATIVE_CODE:
+        return "Native code failed: update the libraries that hold some; PYTHONFAULTHANDLER=1 shows the place."
+    return "The platform did not send it: look for what did, in the error log and in the code."
+
+
+def _remedy(errors: str) -> str:
+    """What to do about an exit code, by what the log says."""
+    line = last_error(errors)
+    for pattern, remedy in _REMEDIES:
+        if pattern.search(line):
+            return remedy
+    if line:
+        return "Mend what it names; the error log has the rest."
+    return "It wrote nothing to its error log: run the command in a Bash console to see more."
+
+
 def _evidence(errors: str) -> str:
     line = last_error(errors)
-    return _exception(errors) or (f" The last line of its log: {line}" if line else "")
+    return _exception(errors) or (f" The last line of its log: {_ended(line)}" if line else "")
 
 
 def _exception(errors: str) -> str:
     """The evidence for a process that did not choose its end: an exception or an error, no mere last line."""
     line = _marked_error(_lines(errors))
-    return f" The last error in its log: {line}" if line else ""
+    return f" The last error in its log: {_ended(line)}" if line else ""
+
+
+def _ended(line: str) -> str:
+    """The line as the end of a sentence."""
+    return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 def last_error(errors: str) -> str:

@@ -25,7 +25,7 @@ from hereabouts.core.lifecycle import (
 from hereabouts.core.webapp import Observation, Website, socket_path
 from hereabouts.errors import HereaboutsError, SandboxError
 from hereabouts.supervisor import evidence, logs, steps
-from hereabouts.supervisor.diagnosis import explain_health, explain_stall
+from hereabouts.supervisor.diagnosis import DEAF, explain_health, explain_stall
 from hereabouts.supervisor.means import Means, limits
 from hereabouts.supervisor.names import Names
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
@@ -318,7 +318,7 @@ class Keeper:
                 self.names.lead(target)
                 return
             if time.monotonic() > deadline and not sandbox.dying():
-                self._fail(sandbox.record.generation, "It stopped listening on $DOMAIN_SOCKET.")
+                self._fail(sandbox.record.generation, DEAF)
                 self._move(sandbox.name, Phase.TERMINATING)
                 self._wake.set()
                 return

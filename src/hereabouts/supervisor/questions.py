@@ -146,7 +146,7 @@ class Questions:
                 account = Account(parse_account_name(name), int(given))
                 if not 0 < account.uid - self._config.uid_first < self._config.uid_count:
                     raise ValueError(given)
-                await asyncio.to_thread(homes.ensure, self._config, account)
+                await asyncio.to_thread(homes.make, self._config, account)
                 return "done"
             case ["steps", website_id]:
                 keeper = self._keepers.get(int(website_id))

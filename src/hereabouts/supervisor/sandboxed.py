@@ -21,7 +21,7 @@ from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.core.lifecycle import COMING, Phase
 from hereabouts.core.webapp import Account, Website, socket_path
-from hereabouts.errors import SandboxError
+from hereabouts.errors import HereaboutsError, SandboxError
 from hereabouts.sandbox import homes, network, oci, runtime
 from hereabouts.supervisor import logs, procfs, routes
 from hereabouts.supervisor.diagnosis import Ended
@@ -91,7 +91,8 @@ class Sandboxed:
         spare: network.Spare,
         now: float,
     ) -> Sandboxed:
-        """Make the instance's directory and start its sandbox. Raises SandboxError and leaves nothing behind."""
+        """Make the instance's directory and start its sandbox. Raises SandboxError or HomeMissing, and leaves
+        nothing behind."""
         name = f"{website.id}-{website.generation}-{secrets.token_hex(4)}"
         bundle = config.instances / name
         try:
@@ -116,9 +117,9 @@ class Sandboxed:
                         logs.open_for_writing(config, website, "error") as errors:  # fmt: skip
                     pid = runtime.start(config, name, bundle, output, errors)
             return cls(config, record, pid, os.pidfd_open(pid))
-        except (OSError, SandboxError) as error:
+        except (OSError, HereaboutsError) as error:
             remove(config, name)
-            if isinstance(error, SandboxError):
+            if isinstance(error, HereaboutsError):
                 raise
             raise SandboxError(doing="started", problem=f"{error}.") from error
 
