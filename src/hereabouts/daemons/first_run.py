@@ -1,6 +1,6 @@
 """The jobs of a start: the ground to stand on, the database, and the first accounts and website.
 
-Each runs in a short-lived process of its own, so that `up`, which stays, holds none of their libraries in memory.
+Each runs in a process of its own (jobs.py).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 from hereabouts import files, poke
 from hereabouts.config import Config
 from hereabouts.core.webapp import Status
+from hereabouts.daemons import ground, ingress, jobs
 from hereabouts.daemons.environ import set_up_django
 from hereabouts.errors import MachineError
 
@@ -41,9 +41,6 @@ async def root():
     return {{"message":"Hello from FastAPI"}}
 END
 """
-_GLANCE_SECONDS = 0.2
-EXPECTED_FAILURE = 1
-"""The exit code of a process that has said what is wrong in a sentence, its last line."""
 
 
 class Report(Protocol):
@@ -66,75 +63,29 @@ class Result:
 
 def ensure(config: Config, environ: Mapping[str, str], report: Report) -> Result:
     """Make what the first run promises, as far as it is still missing. Goes on without what can't be made."""
-    accounts = call(config, "accounts", environ)
+    accounts = jobs.call(config, "accounts", environ)
     if not accounts["names"]:
         files.replace(_pending(config), "the demo website\n")
     domain: str | None = f"{DEMO}.{config.domain}"
     if _pending(config).exists():
         try:
             with report.step("Making the website of the account demo (downloads FastAPI)") as progress:
-                call(config, "demo", environ, progress)
+                jobs.call(config, "demo", environ, progress)
             _pending(config).unlink()
         except MachineError as error:
             domain = None
-            report.warn(
-                f"{str(error).strip()} Everything else runs; `make up` tries again. The log: {job_log(config, DEMO)}"
-            )
+            log = jobs.job_log(config, DEMO)
+            report.warn(f"{str(error).strip()} Everything else runs; `make up` tries again. The log: {log}")
     elif DEMO not in accounts["names"] or domain not in accounts["domains"]:
         domain = None
     password = None
     if OPERATOR not in accounts["names"] and (not accounts["names"] or _pending(config).exists()):
-        password = str(call(config, "operator", environ)["password"])
+        password = str(jobs.call(config, "operator", environ)["password"])
     return Result(password, domain)
 
 
 def _pending(config: Config) -> Path:
     return config.data_dir / "first-run-pending"
-
-
-def call(config: Config, job: str, environ: Mapping[str, str], progress: Any = None) -> dict[str, Any]:
-    """Run one job in its own process and return its answer. Raises MachineError with its words.
-
-    While it runs, ``progress`` is shown the last line that it wrote to its log.
-    """
-    argv = [sys.executable, "-m", "hereabouts.daemons", job]
-    log = job_log(config, job)
-    with (
-        log.open("w+b") as errors,
-        subprocess.Popen(
-            argv, env=dict(environ), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-            start_new_session=True,
-        ) as process,
-    ):  # fmt: skip
-        try:
-            if progress:
-                _follow(process, log, progress)
-            out, _ = process.communicate()
-        except BaseException:
-            process.terminate()
-            raise
-    if process.returncode:
-        said = files.tail(log, 4000).decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        if process.returncode == EXPECTED_FAILURE:
-            raise MachineError(problem=said[-1], remedy="")
-        raise MachineError(problem=f"The job {job} failed: {said[-1]}.", remedy=f"Its log: {log}")
-    return dict(json.loads(out or b"{}"))
-
-
-def job_log(config: Config, job: str) -> Path:
-    """Where a job writes what it does."""
-    return config.logs / "platform" / f"{job}.log"
-
-
-def _follow(process: subprocess.Popen[bytes], log: Path, progress: Any) -> None:
-    while True:
-        try:
-            process.wait(_GLANCE_SECONDS)
-            return
-        except subprocess.TimeoutExpired:
-            lines = files.tail(log, 500).decode(errors="replace").strip().splitlines()
-            if lines:
-                progress(lines[-1])
 
 
 def main(config: Config, job: str) -> None:
@@ -148,15 +99,13 @@ def main(config: Config, job: str) -> None:
         ensure_secret(config)
     if job != "ground":
         set_up_django(config)
-    jobs = {"ground": _ground, "prepare": _prepare, "accounts": _accounts, "operator": _operator, "demo": _demo}
-    answer = jobs[job](config)
+    known = {"ground": _ground, "prepare": _prepare, "accounts": _accounts, "operator": _operator, "demo": _demo}
+    answer = known[job](config)
     with answers:
         json.dump(answer, answers)
 
 
 def _ground(config: Config) -> dict[str, Any]:
-    from hereabouts.daemons import ground, ingress
-
     ground.certificates_and_network(config)
     return {"nginx": ingress.prepare(config)}
 

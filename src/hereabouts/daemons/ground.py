@@ -10,7 +10,7 @@ import stat
 
 from hereabouts import files
 from hereabouts.config import Config
-from hereabouts.daemons import checks, first_run
+from hereabouts.daemons import checks, jobs
 from hereabouts.daemons.environ import environment
 
 
@@ -49,4 +49,4 @@ def prepare_machine(config: Config) -> None:
     files.directory(config.run_dir)
     directories(config)
     certificates_and_network(config)
-    first_run.call(config, "prepare", environment(config))
+    jobs.call(config, "prepare", environment(config))

@@ -21,7 +21,7 @@ from typing import NoReturn, Protocol
 import hereabouts
 from hereabouts import files, poke
 from hereabouts.config import Config
-from hereabouts.daemons import checks, first_run, ground, ingress, processes, view
+from hereabouts.daemons import checks, first_run, ground, ingress, jobs, processes, view
 from hereabouts.daemons.children import Child, Recipe, replace
 from hereabouts.daemons.environ import environment
 from hereabouts.daemons.processes import Process
@@ -112,7 +112,7 @@ def _run(config: Config, report: Report, ready: _Ready, *, served: bool) -> None
     with report.step("Preparing directories, certificates and the network"):
         recipes = prepare(config, environ)
     with report.step("Preparing the database"):
-        first_run.call(config, "prepare", environ)
+        jobs.call(config, "prepare", environ)
     family = _Family(config, recipes, report)
     try:
         with report.step("Starting nginx, control, certificates and the supervisor"):
@@ -203,7 +203,7 @@ def prepare(config: Config, environ: Mapping[str, str]) -> list[Recipe]:
         + [place for file in given for place in (file.parent, file.resolve().parent)]
     )
     os.chdir("/")
-    return _recipes(config, first_run.call(config, "ground", environ)["nginx"], environ)
+    return _recipes(config, jobs.call(config, "ground", environ)["nginx"], environ)
 
 
 def platform_log(config: Config, name: str) -> Path:
