@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.integration.api.conftest import Authority, Caller, Supervisor, see
+from hereabouts.config import Config
+from tests.integration.api.conftest import Authority, Caller, Supervisor, see, serving, visitor
 
 DOMAIN = "alice.example.org"
 TAKEN = {"domain_name": ["domain with this domain name already exists."]}
@@ -116,6 +118,33 @@ def test_a_name_that_is_none_of_yours(alice: Caller, name: str) -> None:
     answer = alice.call("POST", f"{DOMAIN}/domains/", json={"domain_name": name})
     assert (answer.status_code, list(answer.json())) == (400, ["domain_name"])
     assert len(alice.call("GET", f"{DOMAIN}/domains/").json()) == 1
+
+
+def test_an_account_has_so_many_custom_domains(alice: Caller, bob: Caller, apart: Config) -> None:
+    with serving(dataclasses.replace(apart, domains_each=2)), visitor(apart) as client:
+        caller, other = (dataclasses.replace(each, client=client) for each in (alice, bob))
+        caller.create()
+        other.create("bobs.test")
+        add(caller, "a.test")
+        refusal = {"domain_name": [
+            "An account may have 2 custom domains on this platform, and alice has as many. Remove one first, or ask "
+            "the operator for more."
+        ]}  # fmt: skip
+
+        def one_more(name: str) -> tuple[int, Any]:
+            answer = caller.call("POST", f"{DOMAIN}/domains/", json={"domain_name": name})
+            return answer.status_code, answer.json()
+
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(one_more, ["b.test", "c.test", "d.test", "e.test"]))
+        assert sorted(code for code, _ in answers) == [201, 400, 400, 400]
+        assert [said for code, said in answers if code == 400] == [refusal] * 3
+        add(caller, "b-alice.example.org")  # which is the platform's
+        body = {"domain_name": "f.test", "webapp": {"command": "true"}}
+        assert caller.call("POST", json=body).json() == refusal
+        assert other.call("POST", "bobs.test/domains/", json={"domain_name": "g.test"}).status_code == 201
+        assert caller.call("DELETE", f"{DOMAIN}/domains/a.test/").status_code == 204
+        assert caller.call("POST", json=body).status_code == 201
 
 
 @pytest.mark.parametrize(

@@ -329,18 +329,6 @@ def test_one_that_ends_soon_is_told_in_the_state(
     assert detail == f"The certificate of {SHOP} ends in 5 days. Upload a new one."
 
 
-@pytest.fixture
-def apart(config: Config) -> Iterator[Config]:
-    """Settings of a second control process, with a supervisor of its own, on the same database."""
-    run_dir = config.data_dir.parent / "apart-ssl"
-    found = dataclasses.replace(config, run_dir=run_dir)
-    for directory in (run_dir, found.supervisor_socket.parent):
-        directory.mkdir(exist_ok=True)
-        directory.chmod(0o755)
-    yield found
-    shutil.rmtree(run_dir)
-
-
 def test_a_private_key_is_told_to_nobody(alice: Caller, apart: Config, capfd: pytest.CaptureFixture[str]) -> None:
     """Neither by answers, nor in the database, nor in control's log; whatever is wrong with it."""
     wrong = f"-----BEGIN PRIVATE KEY-----\n{MARKER}\n-----END PRIVATE KEY-----\n"
