@@ -195,6 +195,11 @@ class Config:
         return self.data_dir / "control" / "offered"
 
     @property
+    def certificate_locks(self) -> Path:
+        """Files whose locks keep those apart who change what visitors are shown for a name."""
+        return self.data_dir / "control" / "locks"
+
+    @property
     def hold_socket(self) -> Path:
         return self.run_dir / "ingress" / "hold.sock"
 
