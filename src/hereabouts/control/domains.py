@@ -72,6 +72,20 @@ def change(domain: Domain, *, redirects: bool) -> None:
     domain.redirects = redirects
 
 
+def make_main(domain: Domain) -> None:
+    """Let the website be known by this one of its names; the former main one serves it, too. Raises NoSuchDomain."""
+    with transaction.atomic():
+        _lock(domain.website_id)
+        found = Domain.objects.filter(pk=domain.pk).first()
+        if found is None:
+            raise NoSuchDomain(domain=domain.name)
+        if not found.is_main:
+            Domain.objects.filter(website=domain.website_id, is_main=True).update(is_main=False)
+            Domain.objects.filter(pk=domain.pk).update(is_main=True, redirects=False)
+            audit.note(Action.DOMAIN_CHANGE, domain.name, "the main one")
+    domain.is_main, domain.redirects = True, False
+
+
 def remove(domain: Domain) -> None:
     """Take the domain from its website. Raises MainDomain, NoSuchDomain."""
     with transaction.atomic():

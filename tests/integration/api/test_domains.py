@@ -98,6 +98,62 @@ def test_the_main_name_stays_and_serves(alice: Caller) -> None:
     assert alice.call("GET", path).json() == {"domain_name": DOMAIN, "enabled": True}
 
 
+def test_another_name_can_be_made_the_main_one(alice: Caller, supervisor: Supervisor) -> None:
+    from hereabouts.control.store import DjangoStore
+
+    number = alice.create()["id"]
+    add(alice, "www.shop.test", redirect=True)
+    seen: list[object] = []
+
+    def settle(website: int, generation: int, seconds: float) -> str:
+        found = DjangoStore().website(website)
+        assert found
+        seen.append((found.domain, [(alias.name, alias.redirects) for alias in found.aliases]))
+        return "done"
+
+    supervisor.settle = settle
+    path = f"{DOMAIN}/domains/www.shop.test/"
+    main = {"domain_name": "www.shop.test", "enabled": True, "cname": f"webapp-{number}.example.org"}
+    for _ in range(2):  # the second changes nothing
+        answer = alice.call("PATCH", path, json={"main": True})
+        assert (answer.status_code, answer.json()) == (200, main)
+        assert seen.pop() == ("www.shop.test", [(DOMAIN, False)])
+    found = alice.call("GET", f"{DOMAIN}/").json()
+    assert (found["id"], found["domain_name"]) == (number, "www.shop.test")
+    assert found["logfiles"]["error"] == "/var/log/www.shop.test.error.log"
+    assert found["webapp"]["domains"] == [main, {"domain_name": DOMAIN, "enabled": True, "redirect": False}]
+    assert alice.call("PATCH", f"{DOMAIN}/domains/{DOMAIN}/", json={"redirect": True}).json()["redirect"] is True
+    for wanted, refusal in (
+        ({"main": False}, {"main": ["A website always has a main name. Make another one the main one."]}),
+        ({"main": None}, {"main": ["This field may not be null."]}),
+        ({"main": 1}, {"main": ["Must be a valid boolean."]}),
+        ({"main": True, "redirect": True},
+         {"non_field_errors": ["The main name is where others redirect to. Leave one of the two out."]}),
+    ):  # fmt: skip
+        answer = alice.call("PATCH", f"{DOMAIN}/domains/{DOMAIN}/", json=wanted)
+        assert (answer.status_code, answer.json()) == (400, refusal)
+    assert alice.call("PATCH", f"{DOMAIN}/domains/{DOMAIN}/", data={"main": "on"}).status_code == 200
+    assert alice.call("GET").json()[0]["domain_name"] == DOMAIN
+    assert set(supervisor.asked) == {(number, 1)}
+
+
+def test_whichever_was_made_the_main_name_last_is_the_only_one(alice: Caller) -> None:
+    alice.create()
+    names = [DOMAIN, "a.test", "b.test", "c.test"]
+    for name in names[1:]:
+        add(alice, name)
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(lambda name: _make_main(alice, name), names * 3))
+    assert set(codes) == {200}
+    listed = alice.call("GET", f"{DOMAIN}/domains/").json()
+    assert sorted(each["domain_name"] for each in listed) == sorted(names)
+    assert ["redirect" in each for each in listed] == [False, True, True, True]
+
+
+def _make_main(alice: Caller, name: str) -> int:
+    return alice.call("PATCH", f"{name}/domains/{name}/", json={"main": True}).status_code
+
+
 def test_a_name_that_somebody_has(alice: Caller, bob: Caller) -> None:
     alice.create()
     bob.create()
@@ -108,16 +164,6 @@ def test_a_name_that_somebody_has(alice: Caller, bob: Caller) -> None:
     answer = bob.call("POST", "bob.example.org/domains/", json={"domain_name": "www.shop.test"})
     assert answer.status_code == 400
     assert answer.json()["domain_name"] == TAKEN["domain_name"]
-
-
-@pytest.mark.parametrize(
-    "name", ["bob.example.org", "www.example.org", "example.org", "localhost", "192.0.2.1", "*.shop.test", "a..b", " "]
-)
-def test_a_name_that_is_none_of_yours(alice: Caller, name: str) -> None:
-    alice.create()
-    answer = alice.call("POST", f"{DOMAIN}/domains/", json={"domain_name": name})
-    assert (answer.status_code, list(answer.json())) == (400, ["domain_name"])
-    assert len(alice.call("GET", f"{DOMAIN}/domains/").json()) == 1
 
 
 def test_an_account_has_so_many_custom_domains(alice: Caller, bob: Caller, apart: Config) -> None:
@@ -145,6 +191,16 @@ def test_an_account_has_so_many_custom_domains(alice: Caller, bob: Caller, apart
         assert other.call("POST", "bobs.test/domains/", json={"domain_name": "g.test"}).status_code == 201
         assert caller.call("DELETE", f"{DOMAIN}/domains/a.test/").status_code == 204
         assert caller.call("POST", json=body).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "name", ["bob.example.org", "www.example.org", "example.org", "localhost", "192.0.2.1", "*.shop.test", "a..b", " "]
+)
+def test_a_name_that_is_none_of_yours(alice: Caller, name: str) -> None:
+    alice.create()
+    answer = alice.call("POST", f"{DOMAIN}/domains/", json={"domain_name": name})
+    assert (answer.status_code, list(answer.json())) == (400, ["domain_name"])
+    assert len(alice.call("GET", f"{DOMAIN}/domains/").json()) == 1
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ DOMAIN_BODIES = _bodies(
         "required": ["domain_name"],
     },
 )
-REDIRECT_BODIES = _bodies(shapes.DomainChange, {"type": "object", "properties": {"redirect": _FLAG}})
+REDIRECT_BODIES = _bodies(shapes.DomainChange, {"type": "object", "properties": {"redirect": _FLAG, "main": _FLAG}})
 CERTIFICATE_BODIES = _bodies(
     shapes.CertificateInput,
     {
