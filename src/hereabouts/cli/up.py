@@ -51,21 +51,15 @@ class Terminal:
             yield lambda now: None
             return
         with self._out.status(text) as status:
-            yield lambda now: status.update(f"{text}\n  [dim]{_escape(now)[:_SHOWN]}[/]")
-        self._out.print(f"[green]✓[/] {text}")
+            yield lambda now: status.update(support.marked(f"{text}\n", "", f"  {now}"[:_SHOWN], "dim"))
+        self._out.print(support.marked("✓", "green", f" {text}"))
 
     def warn(self, text: str) -> None:
         """Something to know that does not stop the platform."""
         if self._out.is_terminal:
-            self._out.print(f"[yellow]![/] {_escape(text)}")
+            self._out.print(support.marked("!", "yellow", f" {text}"))
         else:
-            print(f"! {text}", flush=True)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+            print(f"! {support.printable(text)}", flush=True)
 
 
 def _announce(out: Console, config: Config, result: Result) -> None:
