@@ -113,5 +113,5 @@ def sign_up(name: str, password: str, address: str) -> Account:
     """
     if not settings.CONFIG.sign_up:
         raise NotAllowed(problem="Accounts are made by the operator of this platform. Ask there.")
-    sign_ins.claim_sign_up(address)
-    return create(name, password)
+    with sign_ins.signing_up(address):
+        return create(name, password)
