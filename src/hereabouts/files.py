@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -49,6 +52,25 @@ def directory(path: Path, *, mode: int = 0o755, owner: tuple[int, int] | None = 
     if owner and (found.st_uid, found.st_gid) != owner:
         os.chown(path, *owner)
     return path
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[Callable[[], bool]]:
+    """What tries to get a lock that one holder has, of all threads and processes. It never waits.
+
+    The lock ends with the block, and the kernel frees it however its holder ends (flock(2)).
+    """
+    directory(path.parent, mode=0o700)
+    with path.open("a") as file:
+
+        def get() -> bool:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        yield get
 
 
 def tail(path: Path, limit: int) -> bytes:

@@ -62,6 +62,7 @@ def test_a_second_factor(browser: Browser, running: Platform, nina: str) -> None
         page = window.open("/account/two-factor/")
         app = pyotp.TOTP(page.locator("#key").inner_text().replace(" ", ""))
         assert page.get_by_alt_text("QR code of the key").evaluate("image => image.naturalWidth") > 100
+        page.get_by_label("Your password").fill(PASSWORD)
         page.get_by_label("Code").fill(app.now())
         page.get_by_role("button", name="Turn it on").click()
         codes = page.locator("#recovery").inner_text().split()

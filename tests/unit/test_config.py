@@ -115,6 +115,8 @@ def test_site_url(port: int, https: bool, url: str) -> None:
         ('run_dir = "/' + "r" * 80 + '"', ["run_dir", "too long by", "107", "shorter path"]),
         ('database = "mysql://root@host/name"', ["'mysql' is not a database", "postgresql://user:password@host/name"]),
         ("data_dir = 1", ["a path"]),
+        ('reserved_domains = ["a.org", "*.b.org"]', ["'*.b.org' is not a domain name", "such as example.org"]),
+        (f'acme_trust = "{"9" * 5000}"', ["acme_trust", "there is no file 999"]),
         ("uid_first = 0", ["0 is out of range", "from 1000 to"]),
         ("http_port = ", ["not valid TOML", "name = value"]),
         ("[section]\nx = 1", ["section", "there is no such setting"]),
@@ -125,6 +127,11 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, parts: list[str]) ->
     for part in parts:
         assert part in sentence
     assert "?" not in sentence.replace("Did you mean domain?", "")
+
+
+def test_reserved_domains_are_read_in_any_case(tmp_path: Path) -> None:
+    found = load({"HEREABOUTS_RESERVED_DOMAINS": "Example.org., corp.test"}, tmp_path)
+    assert found.reserved_domains == ("example.org", "corp.test")
 
 
 def test_a_wrong_variable_is_refused(tmp_path: Path) -> None:

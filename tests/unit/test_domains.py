@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hereabouts.core.domains import check_ownership, cname, is_custom, parse_domain
+from hereabouts.core.domains import Platform, check_ownership, cname, is_custom, parse_domain
 from hereabouts.errors import InvalidInput
 
 SITES = "sites.example.org"
-HOSTS = frozenset({SITES, f"www.{SITES}", "panel.example.org"})
+HOST = "panel.example.org"
+PLATFORM = Platform(SITES, HOST, frozenset({SITES, f"www.{SITES}", HOST}), ("corp.test",))
 
 
 @pytest.mark.parametrize(
@@ -90,12 +91,12 @@ def test_parsing_refuses_or_gives_a_plain_name(text: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        f"alice.{SITES}", f"blog-alice.{SITES}", f"a-b-alice.{SITES}", "alice.org", "bob.org", "www.example.org",
-        f"x{SITES}", "example.org",
+        f"alice.{SITES}", f"blog-alice.{SITES}", f"a-b-alice.{SITES}", "alice.org", "bob.org", "www.example.net",
+        f"x{SITES}", "mail.example.org", "xcorp.test", "example.net",
     ],
 )  # fmt: skip
 def test_names_that_alice_may_take(name: str) -> None:
-    check_ownership(name, "alice", SITES, HOSTS)
+    check_ownership(name, "alice", PLATFORM)
 
 
 @pytest.mark.parametrize(
@@ -110,21 +111,34 @@ def test_names_that_alice_may_take(name: str) -> None:
         (SITES, "a name of the platform"),
         (f"www.{SITES}", "a name of the platform"),
         ("panel.example.org", "a name of the platform"),
+        ("example.org", "a name of the platform"),
+        (f"x.{HOST}", f"below {HOST} belongs to the platform"),
+        ("corp.test", "corp.test is reserved"),
+        ("a.b.corp.test", "corp.test is reserved"),
         ("anything.localhost", "under localhost"),
     ],
 )
 def test_names_that_alice_may_not_take(name: str, problem: str) -> None:
     with pytest.raises(InvalidInput, match=problem):
-        check_ownership(name, "alice", SITES, HOSTS)
+        check_ownership(name, "alice", PLATFORM)
 
 
 @pytest.mark.parametrize(("name", "mine"), [("alice.localhost", True), ("a.b.localhost", False), ("localhost", False)])
 def test_names_under_localhost(name: str, mine: bool) -> None:
+    platform = Platform("localhost", "localhost", frozenset({"localhost"}))
     if mine:
-        check_ownership(name, "alice", "localhost", frozenset({"localhost"}))
+        check_ownership(name, "alice", platform)
         return
     with pytest.raises(InvalidInput):
-        check_ownership(name, "alice", "localhost", frozenset({"localhost"}))
+        check_ownership(name, "alice", platform)
+
+
+def test_the_sites_domain_may_lie_below_the_host_and_in_what_is_reserved() -> None:
+    platform = Platform(SITES, "example.org", frozenset({SITES, "example.org"}), ("example.org", f"alice.{SITES}"))
+    check_ownership(f"blog-alice.{SITES}", "alice", platform)
+    for name in ("mail.example.org", "org", f"alice.{SITES}"):
+        with pytest.raises(InvalidInput):
+            check_ownership(name, "alice", platform)
 
 
 def test_custom_domains_and_where_they_point() -> None:

@@ -138,6 +138,7 @@ def test_a_chain_without_end() -> None:
         (key_pem(new_key(), "pass phrase"), "is encrypted"),
         (key_pem(RSA, "pass phrase", old=True), "is encrypted"),
         (key_pem(rsa_key(1024)), "has 1024 bits"),
+        (key_pem(rsa_key(4104)), "has 4104 bits. Use one of 2048 to 4096;"),
         (key_pem(ec.generate_private_key(ec.SECP256K1())), "curve secp256k1"),
         (key_pem(ed25519.Ed25519PrivateKey.generate()), "Browsers don't take keys of this kind"),
         (key_pem(new_key()), f"does not belong to the certificate (for {NAME})"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -18,7 +18,7 @@ from hereabouts import files, poke
 from hereabouts.certificates.shown import NotAnswering, shown
 from hereabouts.config import Config
 from hereabouts.core import pem, renewal
-from hereabouts.core.certificate import Certificate, Details, Fault, Kind, file_name
+from hereabouts.core.certificate import Certificate, Details, Fault, Kind, file_name, lock_name
 from hereabouts.core.store import CertificateStore
 from hereabouts.errors import OrderFailed, PlatformNotRunning
 
@@ -33,6 +33,7 @@ _LEAST_SECONDS = 0.1
 _INSTALL_SECONDS = 30.0
 _SHOWN_SECONDS = 10.0
 _DATABASE_SECONDS = 60.0
+_GLANCE_SECONDS = 0.02
 
 _T = TypeVar("_T")
 
@@ -187,14 +188,23 @@ class Issuer:
             if certificate.renew_at:  # it is the authority's
                 before = await shown(self._config, name)
         content = await self._in_thread(lambda: self._authority.issue(name, before))
-        await self._wanted(name)
         leaf = x509.load_pem_x509_certificate(content)
         details = pem.details(leaf)
-        await self._install(name, content, details)
-        renewed = Certificate(name, Kind.ACME, details, renewal.renew_at(name, details))
-        await self._record_surely(renewed)
+        async with self._alone(name):
+            await self._wanted(name)
+            await self._install(name, content, details)
+            renewed = Certificate(name, Kind.ACME, details, renewal.renew_at(name, details))
+            await self._record_surely(renewed)
         await self._in_thread(lambda: self._authority.orders.forget(name))
         return details
+
+    @asynccontextmanager
+    async def _alone(self, name: str) -> AsyncIterator[None]:
+        """Meanwhile control neither puts another certificate to use for the name nor removes one."""
+        with files.lock(self._config.certificate_locks / lock_name(name)) as lock:
+            while not lock():  # noqa: ASYNC110 (another process's lock is no event)
+                await asyncio.sleep(_GLANCE_SECONDS)
+            yield
 
     async def _install(self, name: str, content: bytes, details: Details) -> None:
         """Hand key and chain to the supervisor, and see that visitors get them. Raises OrderFailed."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -52,7 +50,7 @@ class CertificatesLoop:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        with _alone(self._config) as lock:
+        with files.lock(self._config.secret_file.parent / "acme" / "lock") as lock:
             if not await self._turn(lock):
                 return
             await asyncio.to_thread(_clear, self._config)
@@ -170,22 +168,6 @@ class CertificatesLoop:
         return {
             "status": "failed", "kind": failure.kind, "problem": failure.problem, "retry_at": failure.retry_at,
         }  # fmt: skip
-
-
-@contextmanager
-def _alone(config: Config) -> Iterator[Callable[[], bool]]:
-    """What tries to get the lock that only one process has; the kernel frees it however the holder ends."""
-    directory = files.directory(config.secret_file.parent / "acme", mode=0o700)
-    with (directory / "lock").open("a") as lock:
-
-        def get() -> bool:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
-
-        yield get
 
 
 def _clear(config: Config) -> None:

@@ -29,7 +29,7 @@ def certificates(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
         ["name", "kind", "issuer", "days left", "renewal"],
         [
             [
-                each.name, each.kind, each.issuer, _days(each, now), " ".join(each.renewal.split()),
+                each.name, each.kind, each.issuer, _days(each, now), each.renewal,
             ]
             for each in found
         ],

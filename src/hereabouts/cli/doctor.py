@@ -63,8 +63,7 @@ def _show(found: list[Check]) -> None:
     out = support.console()
     width = max(len(check.name) for check in found)
     for check in found:
-        mark = "[green]ok    [/]" if check.ok else "[bold red]failed[/]"
-        out.print(f"{mark}  {check.name:<{width}}  ", end="")
-        out.print(check.found, markup=False)
+        mark, style = ("ok    ", "green") if check.ok else ("failed", "bold red")
+        out.print(support.marked(mark, style, f"  {check.name:<{width}}  {check.found}"))
         if not check.ok:
-            out.print(" " * (width + 10) + "→ " + check.remedy, markup=False, style="yellow")
+            out.print(" " * (width + 10) + "→ " + support.printable(check.remedy), style="yellow")

@@ -19,7 +19,6 @@ def install(
     support.need_root("install")
     from hereabouts.daemons import units
 
-    out = support.console()
     for path in units.install(support.settings(), directory):
-        out.print(f"Wrote {path}")
-    out.print(f"Start it now and at every boot: systemctl daemon-reload && systemctl enable --now {units.TARGET}")
+        support.say(f"Wrote {path}")
+    support.say(f"Start it now and at every boot: systemctl daemon-reload && systemctl enable --now {units.TARGET}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -37,20 +39,29 @@ def logs(
     kind = "access" if access else "server" if server else "error"
     log = settings.logs / website.account.name / f"{log_name(website.domain, website.id)}.{kind}.log"
     end = files.tail(log, _SHOWN_BYTES)
-    _write(end if len(end) < _SHOWN_BYTES else end.partition(b"\n")[2])
+    write = _writer()
+    write(end if len(end) < _SHOWN_BYTES else end.partition(b"\n")[2])
     if follow:
         try:
-            _follow(log)
+            _follow(log, write)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 
 
-def _write(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+def _writer() -> Callable[[bytes], None]:
+    """What prints pieces of a log: as they are where that is piped; a terminal is not a website's to steer."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace") if sys.stdout.isatty() else None
+
+    def write(data: bytes) -> None:
+        if decoder is not None:
+            data = support.printable(decoder.decode(data), keep="\n\t").encode()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    return write
 
 
-def _follow(log: Path) -> None:
+def _follow(log: Path, write: Callable[[bytes], None]) -> None:
     """Print what is appended, also after the file is rotated away or emptied."""
     file = None
     try:
@@ -60,7 +71,7 @@ def _follow(log: Path) -> None:
         pass
     while True:
         if file and (data := file.read(_SHOWN_BYTES)):
-            _write(data)
+            write(data)
             continue
         try:
             found = log.stat()
@@ -68,7 +79,7 @@ def _follow(log: Path) -> None:
             found = None
         if found and (file is None or not _same(log, file.fileno())):
             if file:
-                _write(file.read())
+                write(file.read())
                 file.close()
             file = log.open("rb")
         elif found and file and found.st_size < file.tell():

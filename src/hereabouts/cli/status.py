@@ -45,12 +45,18 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         [
             [
                 w["address"], w["account"], _styled(w["state"]), _age(w["since"], now),
-                support.memory(w["memory_bytes"]), (w["detail"] or "").splitlines()[0] if w["detail"] else "",
+                support.memory(w["memory_bytes"]), _why(w["detail"]),
             ]
             for w in found["websites"]
         ],
         wrap=("why",),
     )  # fmt: skip
+
+
+def _why(detail: str | None) -> str:
+    """The first line of it, and how many more there are."""
+    first, *more = (detail or "").splitlines() or [""]
+    return f"{first} ({len(more)} more)" if more else first
 
 
 def _styled(state: str) -> Any:

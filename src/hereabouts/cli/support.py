@@ -15,6 +15,7 @@ from hereabouts.errors import HereaboutsError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from hereabouts.control.models import Account
 
@@ -76,25 +77,36 @@ def account(config: Config, name: str, command: str) -> Account:
     return services.find_account(name)
 
 
+def printable(text: str, keep: str = "") -> str:
+    """The text without what would steer a terminal: such characters, but for those in ``keep``, as their escapes.
+
+    What is printed may be a tenant's: a line of his log, a name in his certificate.
+    """
+    return "".join(
+        each if each.isprintable() or each in keep else each.encode("unicode_escape", "surrogatepass").decode()
+        for each in text
+    )
+
+
 def console() -> Console:
-    """Standard output: colours and boxes in a terminal, neither when it is piped."""
+    """Standard output: colours and boxes in a terminal, neither when it is piped. Texts hold no markup."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
 
 
-def errors() -> Console:
-    """Standard error, in the same way."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+def say(text: str) -> None:
+    """Print a sentence for people."""
+    console().print(printable(text))
 
 
 def fail(message: str) -> None:
     """Say on standard error what went wrong."""
+    from rich.console import Console
     from rich.text import Text
 
-    out = errors()
+    message = printable(message, keep="\n")
+    out = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
     if not out.is_terminal:
         print(f"hereabouts: {message}", file=sys.stderr)
         return
@@ -114,9 +126,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, wrap: Sequen
     ``wrap`` names the columns that may be broken into lines.
     """
     out = console()
+    cells = [[_cell(each) for each in row] for row in rows]
     if not out.is_terminal:
-        for row in rows:
-            print("\t".join(str(getattr(cell, "plain", cell)) for cell in row))
+        for row in cells:
+            print("\t".join(each.plain for each in row))
         return
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -124,16 +137,30 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, wrap: Sequen
     shown = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in columns:
         shown.add_column(column, no_wrap=column not in wrap, overflow="fold", min_width=len(column))
-    for row in rows:
-        shown.add_row(*(cell if hasattr(cell, "plain") else str(cell) for cell in row))
+    for row in cells:
+        shown.add_row(*row)
     out.print(shown)
 
 
-def coloured(text: str, style: str) -> Any:
+def _cell(value: Any) -> Text:
+    """A cell in one line."""
+    from rich.text import Text
+
+    return value if isinstance(value, Text) else Text(printable(" ".join(str(value).split())))
+
+
+def coloured(text: str, style: str) -> Text:
     """A word with a colour, for a table's cell."""
     from rich.text import Text
 
-    return Text(text, style=style)
+    return Text(printable(text), style=style)
+
+
+def marked(mark: str, style: str, text: str, of_text: str = "") -> Text:
+    """A text behind a mark of ours, with their styles."""
+    from rich.text import Text
+
+    return Text.assemble((mark, style), (printable(text, keep="\n"), of_text))
 
 
 def age(since: float, now: float) -> str:

@@ -26,4 +26,4 @@ def revoke(name: Name) -> None:
     from hereabouts.control import services
 
     services.revoke_token(account)
-    support.console().print(f"The API token of {account.username} has ended.")
+    support.say(f"The API token of {account.username} has ended.")

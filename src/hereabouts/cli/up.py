@@ -17,6 +17,7 @@ from hereabouts.config import PREFIX
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from hereabouts.config import Config
     from hereabouts.daemons.first_run import Result
@@ -62,28 +63,27 @@ class Terminal:
         with suppress(OSError):
             status.start()
         try:
-            yield lambda now: status.update(f"{text}\n  [dim]{_escape(now)[:_SHOWN]}[/]")
+            yield lambda now: status.update(support.marked(f"{text}\n", "", f"  {now}"[:_SHOWN], "dim"))
         finally:
             with suppress(OSError):
                 status.stop()
-        self._show(f"[green]✓[/] {text}")
+        self._show(support.marked("✓", "green", f" {text}"))
 
     def warn(self, text: str) -> None:
         """Something to know that does not stop the platform."""
-        self._show(f"[yellow]![/] {_escape(text)}" if self._out.is_terminal else f"! {text}")
+        mark = (
+            support.marked("!", "yellow", f" {text}")
+            if self._out.is_terminal
+            else f"! {support.printable(text, keep='\n')}"
+        )
+        self._show(mark)
 
-    def _show(self, text: str) -> None:
+    def _show(self, text: str | Text) -> None:
         with suppress(OSError):
             if self._out.is_terminal:
                 self._out.print(text)
             else:
                 print(text, flush=True)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def _announce(out: Console, config: Config, result: Result) -> None:

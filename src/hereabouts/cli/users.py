@@ -51,7 +51,7 @@ def add(
 
     account = services.create_account(name, password, operator=operator).value()
     homes.make(settings, account)
-    support.console().print(f"Added {account.name}, user id {account.uid}, home {settings.homes / account.name}.")
+    support.say(f"Added {account.name}, user id {account.uid}, home {settings.homes / account.name}.")
 
 
 def _password(from_stdin: bool) -> str | None:
@@ -114,7 +114,7 @@ def suspend(name: Name) -> None:
     from hereabouts.control import accounts
 
     count = len(accounts.suspend(account))
-    support.console().print(f"{account.username} is suspended; {_websites(count)} disabled.")
+    support.say(f"{account.username} is suspended; {_websites(count)} disabled.")
 
 
 @app.command("resume", short_help="End the suspension of an account.")
@@ -124,7 +124,7 @@ def resume(name: Name) -> None:
     from hereabouts.control import accounts
 
     count = len(accounts.resume(account))
-    support.console().print(f"{account.username} is suspended no more; {_websites(count)} enabled.")
+    support.say(f"{account.username} is suspended no more; {_websites(count)} enabled.")
 
 
 def _websites(count: int) -> str:
@@ -140,13 +140,12 @@ def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do
 
     websites = list(services.websites(account))
     places = [settings.homes / account.username, settings.logs / account.username]
-    out = support.console()
-    out.print(f"This removes the account {account.username} for good:")
+    support.say(f"This removes the account {account.username} for good:")
     for website in websites:
-        out.print(f"  website  {website.domain_name}")
+        support.say(f"  website  {website.domain_name}")
     for label, place in zip(("home", "logs"), places, strict=True):
         if place.exists():
-            out.print(f"  {label:<7}  {place} ({support.memory(_size(place))})")
+            support.say(f"  {label:<7}  {place} ({support.memory(_size(place))})")
     if not yes and not typer.confirm("Remove all of it?"):
         raise typer.Exit(1)
     _stop(settings, account.username, websites)
@@ -154,7 +153,7 @@ def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do
         if place.exists():
             shutil.rmtree(place)
     services.remove_account(account)
-    out.print(f"Removed {account.username}.")
+    support.say(f"Removed {account.username}.")
 
 
 def _stop(settings: Config, name: str, websites: list[Website]) -> None:

@@ -78,6 +78,8 @@ class Config:
     crash_limit: int = _setting(5, "failures in a row that make a website crashed", low=1, high=1000)
     crash_pause_seconds: float = _setting(300, "pause between tries of a crashed website", low=1, high=86_400)
 
+    reserved_domains: tuple[str, ...] = _setting((), "domains that no account may take, nor names below them")
+    domains_each: int = _setting(100, "custom domains an account may have", low=1, high=1_000_000)
     sign_up: bool = _setting(False, "whether visitors may make an account for themselves")
     rate_limit: int = _setting(240, "API calls a minute, an endpoint and account", low=1, high=1_000_000)
     body_mb: int = _setting(1024, "largest request body", low=1, high=1_048_576)
@@ -191,6 +193,11 @@ class Config:
     def offered(self) -> Path:
         """Certificates with their keys on the way to nginx: written by control's user, taken by the supervisor."""
         return self.data_dir / "control" / "offered"
+
+    @property
+    def certificate_locks(self) -> Path:
+        """Files whose locks keep those apart who change what visitors are shown for a name."""
+        return self.data_dir / "control" / "locks"
 
     @property
     def hold_socket(self) -> Path:
@@ -383,6 +390,7 @@ def _complete(values: dict[str, Any], sources: dict[str, str], base: Path) -> Co
     for name in ("domain", "api_host"):
         if name in values:
             values[name] = values[name].lower().rstrip(".")
+    values["reserved_domains"] = tuple(name.lower().rstrip(".") for name in values.get("reserved_domains", ()))
     config = Config(**values, sources=sources)
     rules.check(config)
     return config

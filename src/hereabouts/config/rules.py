@@ -32,6 +32,8 @@ def _is_missing(file: Path) -> bool:
         return not file.is_file()
     except PermissionError:  # root reads it, and this process is not root
         return False
+    except OSError:  # a name that no file can have
+        return True
 
 
 def check(config: Config) -> None:
@@ -56,6 +58,9 @@ def _names(config: Config) -> None:
             f"{config.host!r} contains 'api', on which the official client splits addresses.",
             "Give another host name, such as www." + config.domain + ".",
         )
+    for name in config.reserved_domains:
+        if not _HOST.match(name):
+            raise refuse("reserved_domains", f"{name!r} is not a domain name.", "Give such as example.org.")
 
 
 def _certificates(config: Config) -> None:

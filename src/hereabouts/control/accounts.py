@@ -7,6 +7,7 @@ import shlex
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 
 from hereabouts.config import Config
 from hereabouts.control import asking, audit, services, sign_ins
@@ -65,9 +66,8 @@ def suspend(account: Account) -> list[Website]:
         sign_ins.end_sessions(account)
         audit.note(Action.ACCOUNT_SUSPEND, account.username)
         stopped = list(services.websites(account).filter(enabled=True))
-        for website in stopped:
-            services.change_website(website, enabled=False)
-        Website.objects.filter(pk__in=[website.pk for website in stopped]).update(resumes=True)
+        Website.objects.filter(account=account).update(resumes=F("enabled"), enabled=False)
+        audit.note_each(Action.WEBSITE_DISABLE, [website.domain_name for website in stopped])
     return stopped
 
 
@@ -82,8 +82,9 @@ def resume(account: Account) -> list[Website]:
         account.is_active = True
         audit.note(Action.ACCOUNT_RESUME, account.username)
         resumed = list(services.websites(account).filter(resumes=True))
-        for website in resumed:
-            services.change_website(website, enabled=True)
+        same = Website.objects.filter(account=account, resumes=True)
+        same.update(enabled=True, resumes=False, generation=F("generation") + 1)
+        audit.note_each(Action.WEBSITE_ENABLE, [website.domain_name for website in resumed])
     return resumed
 
 
@@ -112,5 +113,5 @@ def sign_up(name: str, password: str, address: str) -> Account:
     """
     if not settings.CONFIG.sign_up:
         raise NotAllowed(problem="Accounts are made by the operator of this platform. Ask there.")
-    sign_ins.claim_sign_up(address)
-    return create(name, password)
+    with sign_ins.signing_up(address):
+        return create(name, password)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from django.conf import settings
 
-from hereabouts.control import asking, domains
+from hereabouts.control import asking, certificates, domains
 from hereabouts.control.models import Account, Domain, Website
 from hereabouts.core.domains import challenge_name, challenge_value, is_custom
 from hereabouts.errors import DomainTaken
@@ -50,4 +50,4 @@ def _tell(former: int, name: str) -> None:
     """Nobody is to see the former website, or its certificate, under that name any more."""
     generation = Website.objects.filter(pk=former).values_list("generation", flat=True).first() or 0
     asking.settle(former, generation, 0)
-    asking.withdraw(name)
+    certificates.withdraw_former(name)

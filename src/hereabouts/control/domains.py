@@ -9,7 +9,7 @@ from hereabouts.config import Config
 from hereabouts.control import audit
 from hereabouts.control.models import Account, Action, Certificate, Domain, Website
 from hereabouts.core.certificate import Kind
-from hereabouts.core.domains import check_ownership, cname, is_custom, parse_domain
+from hereabouts.core.domains import Platform, check_ownership, cname, is_custom, parse_domain
 from hereabouts.errors import DomainTaken, InvalidInput, MainDomain, NoSuchDomain, NoSuchWebsite
 
 
@@ -22,7 +22,8 @@ def parse_owned(account: Account, text: str) -> str:
     """The name, if the account may take it, whoever holds it. Raises InvalidInput."""
     config = _config()
     name = parse_domain(text)
-    check_ownership(name, account.username, config.domain, config.platform_hosts)
+    platform = Platform(config.domain, config.host, config.platform_hosts, config.reserved_domains)
+    check_ownership(name, account.username, platform)
     return name
 
 
@@ -71,6 +72,20 @@ def change(domain: Domain, *, redirects: bool) -> None:
     domain.redirects = redirects
 
 
+def make_main(domain: Domain) -> None:
+    """Let the website be known by this one of its names; the former main one serves it, too. Raises NoSuchDomain."""
+    with transaction.atomic():
+        _lock(domain.website_id)
+        found = Domain.objects.filter(pk=domain.pk).first()
+        if found is None:
+            raise NoSuchDomain(domain=domain.name)
+        if not found.is_main:
+            Domain.objects.filter(website=domain.website_id, is_main=True).update(is_main=False)
+            Domain.objects.filter(pk=domain.pk).update(is_main=True, redirects=False)
+            audit.note(Action.DOMAIN_CHANGE, domain.name, "the main one")
+    domain.is_main, domain.redirects = True, False
+
+
 def remove(domain: Domain) -> None:
     """Take the domain from its website. Raises MainDomain, NoSuchDomain."""
     with transaction.atomic():
@@ -85,12 +100,30 @@ def remove(domain: Domain) -> None:
 
 
 def hold(website: Website, name: str, *, is_main: bool = False, redirects: bool = False) -> Domain:
-    """Give a website the name, within the caller's transaction. Raises IntegrityError where somebody has it."""
+    """Give a website the name, within the caller's transaction.
+
+    Raises IntegrityError where somebody has it, InvalidInput where its account has as many as it may.
+    """
+    if is_custom(name, _config().domain):
+        _check_number(website.account)
     domain = Domain.objects.create(name=name, website=website, is_main=is_main, redirects=redirects)
     config = _config()
     if config.site_certificates == "acme" and not is_custom(name, config.domain):
         Certificate.objects.create(name=name, domain=domain, kind=Kind.ACME.value)
     return domain
+
+
+def _check_number(account: Account) -> None:
+    """Whether the account may have one more custom domain. Raises InvalidInput."""
+    config = _config()
+    Account.objects.select_for_update().filter(pk=account.pk).first()  # of two at once, the second counts the first's
+    held = Domain.objects.filter(website__account=account).exclude(name__endswith=f".{config.domain}")
+    if held.count() >= config.domains_each:
+        problem = (
+            f"An account may have {config.domains_each} custom domains on this platform, and {account.username} has as "
+            "many. Remove one first, or ask the operator for more."
+        )
+        raise InvalidInput("domain_name", problem)
 
 
 def release(name: str, website_id: int) -> None:

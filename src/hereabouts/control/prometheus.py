@@ -67,7 +67,7 @@ def _is_operator(request: HttpRequest) -> bool:
     if scheme.lower() not in ("token", "bearer"):
         return False
     account = services.authenticate_token(token.strip(), request.headers.get("X-Real-IP", ""))
-    return account is not None and account.is_operator
+    return account is not None and services.acts_for_others(account, token.strip())
 
 
 class _Everything(Collector):

@@ -35,7 +35,13 @@ def is_on(account: Account) -> bool:
 
 
 def begin(account: Account) -> SecondFactor:
-    """Get the account ready for an app; the same until it is turned on. One that is on is left as it is."""
+    """Get the account ready for an app, with a secret that nobody has seen. One that is on is left as it is."""
+    SecondFactor.objects.filter(account=account, since=None).update(salt=secrets.token_hex(32))
+    return begun(account)
+
+
+def begun(account: Account) -> SecondFactor:
+    """What was begun, with the secret that an app may hold by now."""
     factor, _ = SecondFactor.objects.get_or_create(account=account, defaults={"salt": secrets.token_hex(32)})
     return factor
 
@@ -60,7 +66,7 @@ def turn_on(account: Account, code: str) -> list[str]:
 
     Raises WrongCode unless the app's code shows that it holds the secret.
     """
-    factor = begin(account)
+    factor = begun(account)
     step = _step(factor, code)
     if step is None:
         raise WrongCode

@@ -102,7 +102,8 @@ def accounts() -> QuerySet[Account]:
 
 def find_account(name: str) -> Account:
     """The account of that name, in any case. Raises NoSuchAccount."""
-    account = Account.objects.filter(username=name.strip().lower()).first()
+    plain = name.strip().lower()
+    account = Account.objects.filter(username=plain).first() if plain.isalnum() else None
     if account is None:
         raise NoSuchAccount(name=name)
     return account
@@ -157,6 +158,13 @@ def authenticate_token(token: str, address: str = "") -> Account | None:
         if hmac.compare_digest(environment_token(account), token):
             return account
     return None
+
+
+def acts_for_others(account: Account, token: str) -> bool:
+    """Whether this token of the account opens others' websites, too: an operator's own, not that of his sandboxes,
+    in which websites run.
+    """
+    return account.is_operator and account.token_hash == _hash(token)
 
 
 def _note_use(account: Account, address: str) -> None:

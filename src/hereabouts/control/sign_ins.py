@@ -14,11 +14,19 @@ from hereabouts.control import audit, second_factor, tries
 from hereabouts.control.models import Account, Action, Session
 from hereabouts.core.pauses import Limit
 from hereabouts.core.webapp import parse_account_name
-from hereabouts.errors import AccountSuspended, InvalidInput, WrongCode, WrongPassword
+from hereabouts.errors import (
+    AccountExists,
+    AccountSuspended,
+    HereaboutsError,
+    InvalidInput,
+    WrongCode,
+    WrongPassword,
+)
 
 _NAME = Limit(free=5, longest=300.0)
 _ADDRESS = Limit(free=20, longest=900.0)
 _CODE = Limit(free=5, longest=900.0, forget=86_400.0)
+_SIGN_UP = Limit(free=5, longest=3600.0, forget=86_400.0)
 _NOBODY = "an unknown name"
 
 
@@ -55,9 +63,25 @@ def check_code(account: Account, code: str, address: str) -> None:
             raise WrongCode
 
 
-def claim_sign_up(address: str) -> None:
-    """Count a new account that somebody makes for himself. Raises TooManyTries."""
-    tries.claim({f"sign-up:{tries.of_address(address)}": Limit(free=5, longest=3600.0, forget=86_400.0)})
+@contextmanager
+def signing_up(address: str) -> Iterator[None]:
+    """Within the block somebody makes an account for himself. Raises TooManyTries.
+
+    Accounts that were made count, and names that were taken, of which nobody is to learn many. A form that was filled
+    in badly does not.
+    """
+    made, taken = (f"{kind}:{tries.of_address(address)}" for kind in ("sign-up", "sign-up-taken"))
+    tries.claim({made: _SIGN_UP, taken: _ADDRESS})
+    try:
+        yield
+    except AccountExists:
+        tries.take_back(made)
+        raise
+    except HereaboutsError:
+        tries.take_back(made)
+        tries.take_back(taken)
+        raise
+    tries.take_back(taken)
 
 
 def forget_tries(account: Account) -> None:

@@ -22,11 +22,11 @@ _KEPT_SECONDS = 86_400.0
 
 def claim(limits: Mapping[str, Limit]) -> None:
     """Count a try under each key, before it is made. Raises TooManyTries; then it does not count, nor may be made."""
-    now = time.time()
     with transaction.atomic():
-        Tries.objects.filter(last_at__lt=now - _KEPT_SECONDS).delete()
-        Tries.objects.bulk_create([Tries(key=key, last_at=now) for key in limits], ignore_conflicts=True)
+        Tries.objects.filter(last_at__lt=time.time() - _KEPT_SECONDS).delete()
+        Tries.objects.bulk_create([Tries(key=key, last_at=time.time()) for key in limits], ignore_conflicts=True)
         found = {row.key: row for row in Tries.objects.select_for_update().filter(key__in=limits).order_by("key")}
+        now = time.time()  # not before it is this one's turn: those before would seem to lie ahead, and not to count
         waits = [limits[key].wait(row.count, row.last_at, now) for key, row in found.items() if row.count]
         if longest := max(waits, default=0.0):
             raise TooManyTries(wait=_words(math.ceil(longest)), seconds=math.ceil(longest))

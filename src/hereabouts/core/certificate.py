@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from zlib import crc32
 
 _MAX_FILE_NAME = 200
 _ENDS_SOON_SECONDS = 15 * 86_400
@@ -115,6 +116,11 @@ def file_name(name: str) -> str:
     if len(name) > _MAX_FILE_NAME:
         name = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
     return f"{name}.pem"
+
+
+def lock_name(name: str) -> str:
+    """The file whose lock whoever changes what is shown for a name must hold: one of a fixed number."""
+    return str(crc32(name.encode()) % 64)
 
 
 def _span(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 import idna
@@ -58,15 +59,33 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def check_ownership(name: str, username: str, sites_domain: str, platform_hosts: frozenset[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The operator's own names: ``hosts`` are the platform's, ``reserved`` further ones with all below them."""
+
+    sites_domain: str
+    host: str
+    hosts: frozenset[str]
+    reserved: tuple[str, ...] = ()
+
+
+def check_ownership(name: str, username: str, platform: Platform) -> None:
     """Refuse a (parsed) name that this account may not take.
 
     Under the sites domain an account has ``{username}`` and ``{anything}-{username}``; everything outside
-    it is a custom domain.
+    it is a custom domain, but for what the sites domain or the host lie in, or lies below the host.
     """
-    if name in platform_hosts or name == sites_domain:
+    sites_domain, host = platform.sites_domain, platform.host
+    custom = is_custom(name, sites_domain)
+    if name in platform.hosts or _is_within(sites_domain, name) or _is_within(host, name):
         raise _refuse(f"{name} is a name of the platform itself. Choose another one.")
-    if is_custom(name, sites_domain):
+    if custom and _is_within(name, host):
+        raise _refuse(f"What lies below {host} belongs to the platform itself. Choose another name.")
+    for reserved in platform.reserved:
+        # The sites domain may lie in a domain that is reserved as a whole.
+        if _is_within(name, reserved) and (custom or not _is_within(sites_domain, reserved)):
+            raise _refuse(f"{reserved} is reserved by the operator of this platform. Choose another name.")
+    if custom:
         if name.endswith(".localhost"):
             raise _refuse("A name under localhost can't be the domain of a website.")
     else:
@@ -76,6 +95,10 @@ def check_ownership(name: str, username: str, sites_domain: str, platform_hosts:
                 f"Under {sites_domain} your websites can be {username}.{sites_domain} "
                 f"or anything-{username}.{sites_domain}."
             )
+
+
+def _is_within(name: str, domain: str) -> bool:
+    return name == domain or name.endswith(f".{domain}")
 
 
 def is_custom(name: str, sites_domain: str) -> bool:

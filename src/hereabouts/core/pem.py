@@ -19,7 +19,7 @@ from hereabouts.errors import InvalidInput
 
 _KEY_BLOCK = re.compile(r"-----BEGIN ((?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 _MAX_CHAIN = 10
-_RSA_BITS = range(2048, 8193)
+_RSA_BITS = range(2048, 4097)
 """Less is refused by browsers, more costs every visitor's handshake too much."""
 _WEAK = (hashes.MD5, hashes.SHA1)
 

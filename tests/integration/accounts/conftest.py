@@ -108,7 +108,7 @@ class House:
     """A platform's data, and the control process that serves it."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config, self.pid = config, 0
 
     def cli(self, *words: str, stdin: str = "") -> str:
         """Run the operator's command; returns what it prints."""
@@ -165,7 +165,8 @@ def house(**settings: str) -> Iterator[House]:
         directory.chmod(0o755)
     made = House(config)
     made.account("alice")
-    with serving(config):
+    with serving(config) as control:
+        made.pid = control.pid
         yield made
     shutil.rmtree(place)
 

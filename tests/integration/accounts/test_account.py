@@ -190,15 +190,40 @@ def test_what_could_not_be_read_is_told_on_a_page(home: House) -> None:
         assert "evil.example" not in answer.text
 
 
-def turn_on(browser: Browser) -> tuple[str, pyotp.TOTP, list[str]]:
-    """Turn the second factor on; returns the code that did it, what an app holds, and the recovery codes."""
-    browser.get("/account/two-factor/")
+def key_on(browser: Browser) -> str:
+    """The key that the page shows."""
     found = re.search(r'<code id="key">([A-Z2-7 ]+)</code>', browser.page)
     assert found
-    app = pyotp.TOTP(found[1].replace(" ", ""))
-    assert browser.post("/account/two-factor/", do="on", code="12345").status_code == 422
+    return found[1].replace(" ", "")
+
+
+def _turning_on(browser: Browser, token: str, code: str, password: str) -> int:
+    data = {"csrfmiddlewaretoken": token, "do": "on", "code": code, "password": password}
+    return browser.request("POST", "/account/two-factor/", data=data).status_code
+
+
+def test_a_key_that_somebody_has_seen_is_not_the_one_that_is_turned_on(home: House, somebody: str) -> None:
+    browser = home.browser(somebody)
+    browser.get("/account/two-factor/")
+    seen = key_on(browser)
+    token = browser.token("/account/two-factor/")
+    assert key_on(browser) != seen
+    assert _turning_on(browser, token, pyotp.TOTP(seen).now(), PASSWORD) == 422
+    assert _turning_on(browser, token, pyotp.TOTP(key_on(browser)).now(), PASSWORD) == 200
+
+
+def turn_on(browser: Browser) -> tuple[str, pyotp.TOTP, list[str]]:
+    """Turn the second factor on; returns the code that did it, what an app holds, and the recovery codes."""
+    token = browser.token("/account/two-factor/")
+    app = pyotp.TOTP(key_on(browser))
     used = app.now()
-    assert browser.post("/account/two-factor/", do="on", code=used).status_code == 200
+    for code, password, problem in (
+        ("12345", PASSWORD, "That code is not right"), (used, "wrong", "That is not your password."),
+    ):  # fmt: skip
+        assert _turning_on(browser, token, code, password) == 422
+        assert problem in browser.problem()
+        assert key_on(browser) == app.secret  # what was scanned is still good
+    assert _turning_on(browser, token, used, PASSWORD) == 200
     codes = CODE.findall(browser.page)
     assert len(set(codes)) == 10
     return used, app, codes

@@ -6,9 +6,10 @@ import html
 import re
 import time
 
+import httpx
 import pytest
 
-from tests.integration.accounts.conftest import PASSWORD, Browser, House
+from tests.integration.accounts.conftest import PASSWORD, Browser, House, house
 from tests.integration.accounts.test_account import turn_on
 
 SECRET = re.compile(r'<code id="password"[^>]*>([0-9a-f-]+)</code>')
@@ -254,3 +255,34 @@ def test_without_a_supervisor_it_is_said(home: House, olivia: Browser) -> None:
     assert "The supervisor does not answer" in olivia.page
     olivia.get("/operator/certificates/")
     assert "The supervisor does not answer" in olivia.page
+
+
+def test_a_null_character_in_the_address_is_refused(home: House, olivia: Browser) -> None:
+    for path in (
+        "/websites/?q=%00",
+        "/operator/accounts/?q=a%00",
+        "/operator/audit/?actor=%00",
+        "/operator/websites/?q=%00",
+    ):
+        answer = olivia.get(path)
+        assert (answer.status_code, "could not be read" in answer.text) == (400, True), path
+    assert olivia.get("/operator/accounts/%00/").status_code == 404
+
+
+def test_forms_are_counted_as_calls_of_the_api_are() -> None:
+    with house(RATE_LIMIT="3") as place:
+        browser, other = place.browser("alice"), place.browser("alice")
+        token = browser.token()
+
+        def send(path: str, **headers: str) -> httpx.Response:
+            return browser.request("POST", path, data={"csrfmiddlewaretoken": token, "command": "x"}, headers=headers)
+
+        assert [send("/websites/new/").status_code for _ in range(5)] == [422] * 3 + [429] * 2
+        seconds = int(send("/websites/new/").headers["Retry-After"])
+        assert 1 <= seconds <= 60
+        assert "That was too much in one minute, and nothing was done. Try again in " in browser.page
+        assert other.post("/websites/new/", command="x").status_code == 429  # it is the account that counts
+        assert send("/account/token/").status_code == 200  # another page
+        assert browser.get("/websites/new/").status_code == 200
+        assert send("/websites/new/", **{"HX-Request": "true"}).headers["HX-Refresh"] == "true"
+        assert "That was too much in one minute" in browser.get("/websites/new/").text

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -154,6 +155,25 @@ def test_many_guesses_at_once_are_not_more(home: House, somebody: str) -> None:
     assert codes.count(422) <= allowed, (codes, passed)
 
 
+def test_many_who_sign_in_at_once_do_not_use_the_memory_up(home: House) -> None:
+    status, number = Path(f"/proc/{home.pid}/status"), count(1)
+
+    def megabytes(what: str) -> int:
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(what)) // 1024
+
+    def sign_in(browser: Browser, token: str) -> int:
+        fields = {"csrfmiddlewaretoken": token, "username": f"crowd{next(number)}", "password": "a guess"}
+        return browser.request("POST", "/sign-in/", data=fields).status_code
+
+    browsers = [home.browser() for _ in range(16)]
+    tokens = [browser.token("/sign-in/") for browser in browsers]
+    Path(f"/proc/{home.pid}/clear_refs").write_text("5")  # forget the highest so far
+    before = megabytes("VmRSS")
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(sign_in, browsers, tokens)) == {422}
+    assert megabytes("VmHWM") - before < 160  # 16 at once would take 256, four take 64
+
+
 def test_guessing_names_from_one_place_is_slowed_down(home: House) -> None:
     network = "2001:db8:1:2"
     numbers = count(1)
@@ -245,8 +265,12 @@ def test_sign_up() -> None:
         assert place.browser("carol").is_in()
         numbers = count(1)
 
-        def another() -> int:
-            fields = {"username": f"more{next(numbers)}", "password": PASSWORD, "again": PASSWORD}
-            return place.browser(address="198.18.0.1").post("/sign-up/", **fields).status_code
+        def another(**fields: str) -> int:
+            given = {"username": f"more{next(numbers)}", "password": PASSWORD, "again": PASSWORD, **fields}
+            return place.browser(address="198.18.0.1").post("/sign-up/", **given).status_code
 
+        assert {another(password="short", again="short") for _ in range(8)} == {422}  # which is no account
+        assert {another(username="alice") for _ in range(8)} == {422}
         assert until_refused(another) >= 5
+        place.guessed("sign-up-taken:198.18.0.1")
+        assert another(username="alice") == 429

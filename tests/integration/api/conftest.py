@@ -4,6 +4,7 @@ unless a test asks for ``supervisor``, which answers as a test tells it to.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -144,6 +145,18 @@ def config() -> Iterator[Config]:
     shutil.rmtree(place)
 
 
+@pytest.fixture
+def apart(config: Config) -> Iterator[Config]:
+    """Settings of a second control process, with a supervisor of its own, on the same database."""
+    run_dir = config.data_dir.parent / "apart"
+    found = dataclasses.replace(config, run_dir=run_dir)
+    for directory in (run_dir, found.supervisor_socket.parent, found.certificates_socket.parent):
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o755)
+    yield found
+    shutil.rmtree(run_dir)
+
+
 @pytest.fixture(scope="session")
 def services(config: Config) -> ModuleType:
     """``hereabouts.control.services``, which can't be imported before Django is set up."""
@@ -190,9 +203,10 @@ def operator(anyone: httpx.Client) -> Caller:
 
 @pytest.fixture(autouse=True)
 def empty_house(config: Config) -> None:
-    """No website is left from an earlier test."""
-    from hereabouts.control.models import Website
+    """No website is left from an earlier test, and nothing that failed in one is held against anybody."""
+    from hereabouts.control.models import Tries, Website
 
+    Tries.objects.all().delete()
     Website.objects.all().delete()
 
 

@@ -49,7 +49,8 @@ def lines(way: str, address: str) -> list[str]:
         for what in (
             f"domain.add {OTHER} (website {SHOP})", f"domain.change {OTHER} (redirects)",
             f"certificate.order {SHOP}", f"certificate.upload {SHOP}", f"certificate.remove {SHOP}",
-            f"website.change {SHOP} (force_https)", f"domain.remove {OTHER}",
+            f"website.change {SHOP} (force_https)", f"domain.change {OTHER} (the main one)",
+            f"domain.change {SHOP} (the main one)", f"domain.remove {OTHER}",
         )
     ]  # fmt: skip
 
@@ -69,6 +70,8 @@ def test_by_api(alice: Caller, authority: Authority, told: Callable[[], list[str
     done(alice.ssl("POST", SHOP, json=uploaded))
     done(alice.ssl("DELETE", SHOP))
     done(alice.call("PATCH", f"{SHOP}/", json={"webapp": {"force_https": True, "hsts_seconds": 0}}))
+    for name in (OTHER, OTHER, SHOP):
+        done(alice.call("PATCH", f"{SHOP}/domains/{name}/", json={"main": True}))
     done(alice.call("DELETE", f"{SHOP}/domains/{OTHER}/"))
     assert alice.call("DELETE", f"{SHOP}/domains/{SHOP}/").status_code == 400
     assert told() == lines("api", API)
@@ -89,6 +92,8 @@ def test_by_page(config: Config, alice: Caller, told: Callable[[], list[str]], u
     do("upload", domain=SHOP, **uploaded)
     do("delete_certificate", domain=SHOP)
     do("https", force_https="yes", hsts_seconds="0")
+    do("main", domain=OTHER)
+    do("main", domain=SHOP)
     do("remove", domain=OTHER)
     assert told() == [f"alice session.sign-in alice dashboard {PAGE}", *lines("dashboard", PAGE)]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import ModuleType
 
 import httpx
 import pytest
 
-from tests.integration.api.conftest import Caller
+from tests.integration.api.conftest import Authority, Caller, Supervisor
 
 _SITE, _SSL = "websites/alice.example.org/", "domains/alice.example.org/ssl/"
 ENDPOINTS = [
@@ -53,18 +54,63 @@ def test_another_scheme_is_no_token(anyone: httpx.Client, alice: Caller, scheme:
 
 @every_endpoint
 def test_others_and_unknown_users_answer_alike(
-    alice: Caller, bob: Caller, operator: Caller, method: str, path: str
+    services: ModuleType, alice: Caller, bob: Caller, operator: Caller, method: str, path: str
 ) -> None:
+    sandbox = dataclasses.replace(operator, token=services.environment_token(services.find_account("operator")))
     alice.create()
     answers = [
         bob.request(method, path, user="alice", json={}),
         bob.request(method, path, user="nobody", json={}),
         bob.request(method, path, user="not a name", json={}),
-        operator.request(method, path, user="alice", json={}),
+        sandbox.request(method, path, user="alice", json={}),  # in which any website of the operator's runs
+        sandbox.request(method, path, user="nobody", json={}),
     ]
     assert {(answer.status_code, answer.text) for answer in answers} == {(403, answers[0].text)}
     assert answers[0].json() == FORBIDDEN
     assert len(alice.call("GET").json()) == 1
+
+
+@every_endpoint
+def test_an_operator_is_told_that_there_is_no_such_user(operator: Caller, method: str, path: str) -> None:
+    for name in ("nobody", "not a name", "%00"):
+        answer = operator.request(method, path, user=name, json={})
+        assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})
+
+
+def test_an_operator_acts_on_anybodys_websites(
+    services: ModuleType, alice: Caller, operator: Caller, authority: Authority, supervisor: Supervisor
+) -> None:
+    from hereabouts.control.models import AuditEntry
+
+    site = "alice.example.org"
+    made = operator.call("POST", user="Alice", json={"domain_name": site, "webapp": {"command": "true"}})
+    assert (made.status_code, made.json()["user"]) == (201, "alice")
+    foreign = operator.call(
+        "POST", user="alice", json={"domain_name": "operator.example.org", "webapp": {"command": "x"}}
+    )
+    assert foreign.status_code == 400  # which is no name of alice's
+    assert [each["domain_name"] for each in operator.call("GET", user="alice").json()] == [site]
+    assert operator.call("GET").json() == []
+    assert operator.call("GET", f"{site}/").status_code == 404
+    for code, method, path, body in (
+        (200, "GET", _SITE, {}), (200, "PATCH", _SITE, {"webapp": {"command": "false"}}),
+        (201, "POST", _SITE + "domains/", {"domain_name": "www.shop.test"}),
+        (200, "PATCH", _SITE + "domains/www.shop.test/", {"redirect": True}),
+        (200, "POST", "domains/www.shop.test/ssl/", {"cert_type": "letsencrypt-auto-renew"}),
+        (200, "GET", _SITE + "metrics/", {}), (204, "DELETE", _SITE + "domains/www.shop.test/", {}),
+    ):  # fmt: skip
+        answer = operator.request(method, path, user="alice", json=body)
+        assert answer.status_code == code, (path, answer.text)
+    account = services.find_account("alice")
+    type(account).objects.filter(pk=account.pk).update(is_active=False)
+    refused = operator.call("PATCH", f"{site}/", user="alice", json={"enabled": True})
+    type(account).objects.filter(pk=account.pk).update(is_active=True)
+    assert refused.status_code == 403
+    assert refused.json()["detail"].startswith("The account alice is suspended.")
+    assert operator.call("DELETE", f"{site}/", user="alice").status_code == 204
+    noted = AuditEntry.objects.order_by("-pk")[:5]
+    assert {(entry.actor, entry.way) for entry in noted} == {("operator", "api")}
+    assert (noted[0].action, noted[0].target) == ("website.delete", site)
 
 
 def test_user_names_compare_in_any_case(alice: Caller) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.integration.api.conftest import Authority, Caller, Supervisor, see
+from hereabouts.config import Config
+from tests.integration.api.conftest import Authority, Caller, Supervisor, see, serving, visitor
 
 DOMAIN = "alice.example.org"
 TAKEN = {"domain_name": ["domain with this domain name already exists."]}
@@ -96,6 +98,62 @@ def test_the_main_name_stays_and_serves(alice: Caller) -> None:
     assert alice.call("GET", path).json() == {"domain_name": DOMAIN, "enabled": True}
 
 
+def test_another_name_can_be_made_the_main_one(alice: Caller, supervisor: Supervisor) -> None:
+    from hereabouts.control.store import DjangoStore
+
+    number = alice.create()["id"]
+    add(alice, "www.shop.test", redirect=True)
+    seen: list[object] = []
+
+    def settle(website: int, generation: int, seconds: float) -> str:
+        found = DjangoStore().website(website)
+        assert found
+        seen.append((found.domain, [(alias.name, alias.redirects) for alias in found.aliases]))
+        return "done"
+
+    supervisor.settle = settle
+    path = f"{DOMAIN}/domains/www.shop.test/"
+    main = {"domain_name": "www.shop.test", "enabled": True, "cname": f"webapp-{number}.example.org"}
+    for _ in range(2):  # the second changes nothing
+        answer = alice.call("PATCH", path, json={"main": True})
+        assert (answer.status_code, answer.json()) == (200, main)
+        assert seen.pop() == ("www.shop.test", [(DOMAIN, False)])
+    found = alice.call("GET", f"{DOMAIN}/").json()
+    assert (found["id"], found["domain_name"]) == (number, "www.shop.test")
+    assert found["logfiles"]["error"] == "/var/log/www.shop.test.error.log"
+    assert found["webapp"]["domains"] == [main, {"domain_name": DOMAIN, "enabled": True, "redirect": False}]
+    assert alice.call("PATCH", f"{DOMAIN}/domains/{DOMAIN}/", json={"redirect": True}).json()["redirect"] is True
+    for wanted, refusal in (
+        ({"main": False}, {"main": ["A website always has a main name. Make another one the main one."]}),
+        ({"main": None}, {"main": ["This field may not be null."]}),
+        ({"main": 1}, {"main": ["Must be a valid boolean."]}),
+        ({"main": True, "redirect": True},
+         {"non_field_errors": ["The main name is where others redirect to. Leave one of the two out."]}),
+    ):  # fmt: skip
+        answer = alice.call("PATCH", f"{DOMAIN}/domains/{DOMAIN}/", json=wanted)
+        assert (answer.status_code, answer.json()) == (400, refusal)
+    assert alice.call("PATCH", f"{DOMAIN}/domains/{DOMAIN}/", data={"main": "on"}).status_code == 200
+    assert alice.call("GET").json()[0]["domain_name"] == DOMAIN
+    assert set(supervisor.asked) == {(number, 1)}
+
+
+def test_whichever_was_made_the_main_name_last_is_the_only_one(alice: Caller) -> None:
+    alice.create()
+    names = [DOMAIN, "a.test", "b.test", "c.test"]
+    for name in names[1:]:
+        add(alice, name)
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(lambda name: _make_main(alice, name), names * 3))
+    assert set(codes) == {200}
+    listed = alice.call("GET", f"{DOMAIN}/domains/").json()
+    assert sorted(each["domain_name"] for each in listed) == sorted(names)
+    assert ["redirect" in each for each in listed] == [False, True, True, True]
+
+
+def _make_main(alice: Caller, name: str) -> int:
+    return alice.call("PATCH", f"{name}/domains/{name}/", json={"main": True}).status_code
+
+
 def test_a_name_that_somebody_has(alice: Caller, bob: Caller) -> None:
     alice.create()
     bob.create()
@@ -106,6 +164,33 @@ def test_a_name_that_somebody_has(alice: Caller, bob: Caller) -> None:
     answer = bob.call("POST", "bob.example.org/domains/", json={"domain_name": "www.shop.test"})
     assert answer.status_code == 400
     assert answer.json()["domain_name"] == TAKEN["domain_name"]
+
+
+def test_an_account_has_so_many_custom_domains(alice: Caller, bob: Caller, apart: Config) -> None:
+    with serving(dataclasses.replace(apart, domains_each=2)), visitor(apart) as client:
+        caller, other = (dataclasses.replace(each, client=client) for each in (alice, bob))
+        caller.create()
+        other.create("bobs.test")
+        add(caller, "a.test")
+        refusal = {"domain_name": [
+            "An account may have 2 custom domains on this platform, and alice has as many. Remove one first, or ask "
+            "the operator for more."
+        ]}  # fmt: skip
+
+        def one_more(name: str) -> tuple[int, Any]:
+            answer = caller.call("POST", f"{DOMAIN}/domains/", json={"domain_name": name})
+            return answer.status_code, answer.json()
+
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(one_more, ["b.test", "c.test", "d.test", "e.test"]))
+        assert sorted(code for code, _ in answers) == [201, 400, 400, 400]
+        assert [said for code, said in answers if code == 400] == [refusal] * 3
+        add(caller, "b-alice.example.org")  # which is the platform's
+        body = {"domain_name": "f.test", "webapp": {"command": "true"}}
+        assert caller.call("POST", json=body).json() == refusal
+        assert other.call("POST", "bobs.test/domains/", json={"domain_name": "g.test"}).status_code == 201
+        assert caller.call("DELETE", f"{DOMAIN}/domains/a.test/").status_code == 204
+        assert caller.call("POST", json=body).status_code == 201
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from types import ModuleType
 
 import httpx
 import pytest
@@ -110,8 +111,11 @@ def test_prometheus_is_for_operators(anyone: httpx.Client, header: str) -> None:
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_prometheus_refuses_an_account_that_is_no_operator(anyone: httpx.Client, bob: Caller) -> None:
-    assert anyone.get("/metrics", headers={"Authorization": f"Bearer {bob.token}"}).status_code == 401
+def test_prometheus_refuses_who_is_no_operator_and_the_sandboxes_of_one(
+    services: ModuleType, anyone: httpx.Client, bob: Caller, operator: Caller
+) -> None:
+    for token in (bob.token, services.environment_token(services.find_account(operator.name))):
+        assert anyone.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code == 401
 
 
 @pytest.mark.parametrize("scheme", ["Token", "Bearer"])

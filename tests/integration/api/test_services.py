@@ -151,3 +151,34 @@ def test_finding(services: ModuleType, alice: Caller, bob: Caller) -> None:
             services.find_website(owner, name)
     with pytest.raises(DomainTaken, match=r"www\.xn--bcher-kva\.test belongs to a website already"):
         services.create_website(account, "www.xn--bcher-kva.test", {"command": "true"})
+
+
+def test_suspending_an_account_takes_few_statements_however_many_websites_it_has(services: ModuleType) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from hereabouts.control import accounts
+    from hereabouts.control.models import AuditEntry, Website
+
+    account = services.create_account("testmany", None)
+    names = [f"w{number}-testmany.example.org" for number in range(30)]
+    for name in names:
+        services.create_website(account, name, {"command": "true"})
+    services.change_website(services.find_website(account, names[0]), enabled=False)
+    last = AuditEntry.objects.latest("pk").pk
+
+    with CaptureQueriesContext(connection) as suspending:
+        stopped = accounts.suspend(account)
+    assert [website.domain_name for website in stopped] == names[1:]
+    assert not Website.objects.filter(account=account, enabled=True).exists()
+    with CaptureQueriesContext(connection) as resuming:
+        resumed = accounts.resume(account)
+    assert [website.domain_name for website in resumed] == names[1:]
+    stored = Website.objects.filter(account=account).order_by("pk").values_list("enabled", "resumes", "generation")
+    assert list(stored) == [(False, False, 1), *[(True, False, 2)] * 29]
+    noted = list(AuditEntry.objects.filter(pk__gt=last).order_by("pk").values_list("action", "target"))
+    assert noted == [
+        ("account.suspend", "testmany"), *(("website.disable", name) for name in names[1:]),
+        ("account.resume", "testmany"), *(("website.enable", name) for name in names[1:]),
+    ]  # fmt: skip
+    assert max(len(suspending), len(resuming)) < 20

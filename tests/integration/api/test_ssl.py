@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
+import os
+import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
+from hereabouts import files
 from hereabouts.config import Config
+from hereabouts.core.certificate import lock_name
 from tests.authority import DAY, key_pem, new_key
 from tests.authority import Authority as Signer
-from tests.integration.api.conftest import Authority, Caller, Supervisor, see, serving, visitor
+from tests.integration.api.conftest import Authority, Caller, Supervisor, see, serving, visitor, wait_for
 
 SHOP = "www.shop.test"
 ORDER = {"cert_type": "letsencrypt-auto-renew"}
@@ -113,6 +119,55 @@ def test_the_authoritys_limit(alice: Caller, authority: Authority) -> None:
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
     assert answer.json()["detail"].startswith(f"Too many. Try again after {when}, in ")
     assert row() is None
+
+
+def until_refused(alice: Caller, most: int) -> tuple[int, httpx.Response]:
+    """How many orders there could be before one had to wait, and what that was answered."""
+    for number in range(most):
+        answer = alice.ssl("POST", SHOP, json=ORDER)
+        if answer.status_code == 429:
+            return number, answer
+    raise AssertionError("there is no pause")
+
+
+def test_orders_that_fail_are_slowed_down(alice: Caller, bob: Caller, authority: Authority) -> None:
+    authority.issue = lambda name: {"status": "failed", "kind": "authority", "problem": "No.", "retry_at": None}
+    number, answer = until_refused(alice, 40)  # on a slow machine the first pauses end unnoticed
+    assert number >= 10
+    assert 1 <= int(answer.headers["Retry-After"]) <= 3600
+    assert answer.json()["detail"].startswith(
+        "This account has ordered too many certificates lately, or too many orders failed: the authority counts them "
+        "for the whole platform. The next can be ordered in "
+    )
+    assert row() is None
+    bob.create("www.bobs.test")
+    assert bob.ssl("POST", "www.bobs.test", json=ORDER).status_code == 400  # which is the authority's word
+
+
+@pytest.mark.parametrize("kind", ["dns", "unreachable"])
+def test_what_the_authority_never_heard_of_is_not_counted(alice: Caller, authority: Authority, kind: str) -> None:
+    authority.issue = lambda name: {"status": "failed", "kind": kind, "problem": "No.", "retry_at": None}
+    assert 429 not in {alice.ssl("POST", SHOP, json=ORDER).status_code for _ in range(12)}
+
+
+def test_ordering_and_deleting_again_and_again_is_slowed_down(alice: Caller, apart: Config) -> None:
+    settings = dataclasses.replace(apart, domains_each=2)
+    authority, supervisor = Authority(settings), Supervisor(settings)
+    issued(authority)
+    with serving(settings), visitor(settings) as client:
+        caller = Caller(alice.name, alice.token, client)
+        for _ in range(5):
+            assert caller.ssl("POST", SHOP, json=ORDER).status_code == 200  # a good one is there already
+
+        def again() -> int:
+            caller.ssl("DELETE", SHOP)
+            return caller.ssl("POST", SHOP, json=ORDER).status_code
+
+        codes = [again() for _ in range(20)]
+    assert codes[0] == 200
+    assert 429 in codes
+    authority.close()
+    supervisor.close()
 
 
 def test_an_order_that_takes_its_time_goes_on(alice: Caller, authority: Authority) -> None:
@@ -231,6 +286,41 @@ def test_an_order_replaces_an_upload_only_when_it_succeeds(
     assert supervisor.withdrawn == []
 
 
+def test_an_upload_that_waits_while_its_domain_is_taken_over(
+    alice: Caller, bob: Caller, config: Config, control: subprocess.Popen[bytes], supervisor: Supervisor,
+    authority: Authority,
+) -> None:  # fmt: skip
+    from hereabouts.control.models import Domain
+
+    body = {"domain_name": SHOP, "webapp": {"command": "true"}}
+    proof = bob.call("POST", json=body).json()["proof"]
+    authority.records[SHOP] = [proof["value"]]
+    file = config.certificate_locks / lock_name(SHOP)
+
+    def waits() -> bool:
+        """Whether control has opened the file of the lock."""
+        opened = []
+        for each in Path(f"/proc/{control.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                opened.append(each.readlink())
+        return any(path.parts[-2:] == file.parts[-2:] for path in opened)
+
+    files.directory(file.parent, mode=0o700, owner=(config.control_uid, config.control_uid))
+    with ThreadPoolExecutor(2) as pool:
+        with files.lock(file) as lock:
+            os.chown(file, config.control_uid, config.control_uid)
+            assert lock()
+            late = pool.submit(alice.ssl, "POST", SHOP, json=own())
+            wait_for(waits)
+            new = pool.submit(bob.call, "POST", json=body)
+            wait_for(lambda: Domain.objects.filter(name=SHOP, website__account__username="bob").exists())
+        assert (late.result().status_code, new.result().status_code) == (404, 201)
+    assert SHOP not in supervisor.installed
+    assert bob.ssl("POST", SHOP, json=own()).status_code == 200
+    leaf = x509.load_pem_x509_certificates(supervisor.installed[SHOP])[0]
+    assert leaf.fingerprint(hashes.SHA256()).hex() == row().fingerprint
+
+
 def test_a_domain_that_goes_while_its_certificate_is_uploaded(alice: Caller, supervisor: Supervisor) -> None:
     alice.create()
     alice.call("POST", "alice.example.org/domains/", json={"domain_name": "going.test"})
@@ -327,18 +417,6 @@ def test_one_that_ends_soon_is_told_in_the_state(
     alice.ssl("POST", SHOP, json=own(SHOP, start=-300 * DAY, end=5 * DAY))
     detail = alice.call("GET", f"{SHOP}/").json()["state"]["detail"]
     assert detail == f"The certificate of {SHOP} ends in 5 days. Upload a new one."
-
-
-@pytest.fixture
-def apart(config: Config) -> Iterator[Config]:
-    """Settings of a second control process, with a supervisor of its own, on the same database."""
-    run_dir = config.data_dir.parent / "apart-ssl"
-    found = dataclasses.replace(config, run_dir=run_dir)
-    for directory in (run_dir, found.supervisor_socket.parent):
-        directory.mkdir(exist_ok=True)
-        directory.chmod(0o755)
-    yield found
-    shutil.rmtree(run_dir)
 
 
 def test_a_private_key_is_told_to_nobody(alice: Caller, apart: Config, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
 from tests.authority import Authority
 from tests.certified import Stage
 from tests.integration.sites import PLAIN
+from tests.pebble import Request
 from tests.platform import Account, wait_for
 
 COMMAND = "exec python3 server.py"
@@ -98,6 +103,27 @@ def test_an_authority_that_is_away(stage: Stage, pia: Account) -> None:
     assert stage.rows(name) == {}
 
 
+def test_no_key_is_in_a_log(stage: Stage, pia: Account) -> None:
+    name, config = stage.fresh(), stage.platform.config
+    pia.create(COMMAND, name)
+    assert ssl(pia, "POST", name, json=ORDER).status_code == 200
+    installed = (config.certificates / "own" / f"{name}.pem").read_text()
+    ordered = installed[: installed.index("-----BEGIN CERTIFICATE")]
+    cert, key = Authority("Uploads").sign("other.test")
+    assert ssl(pia, "POST", name, json={"cert": cert, "private_key": key}).status_code == 400
+    assert ssl(pia, "POST", name, json={"cert": cert + key, "private_key": key[:-40]}).status_code == 400
+    failing = stage.fresh()
+    pia.call("POST", f"{name}/domains/", json={"domain_name": failing})
+    refusal = {"type": "urn:ietf:params:acme:error:rejectedIdentifier", "detail": "not today", "status": 400}
+    stage.door.rule = lambda request: (400, {}, refusal) if request.path == "/order-plz" else None
+    assert ssl(pia, "POST", failing, json=ORDER).status_code == 400
+    lines = [line for text in (ordered, key) for line in text.splitlines() if len(line) > 20 and "-----" not in line]
+    assert len(lines) >= 4
+    for log in (config.logs / "platform").glob("*.log"):
+        written = log.read_text(errors="replace")
+        assert not any(line in written for line in lines), log
+
+
 def test_an_upload_is_shown_and_an_order_takes_its_place(stage: Stage, pia: Account) -> None:
     name = stage.fresh()
     pia.create(COMMAND, name)
@@ -111,6 +137,38 @@ def test_an_upload_is_shown_and_an_order_takes_its_place(stage: Stage, pia: Acco
     assert ssl(pia, "GET", name).json()["cert_type"] == ORDER["cert_type"]
     ssl(pia, "POST", name, json={"cert": cert, "private_key": key})
     assert stage.row(name)["fingerprint"] == stage.fingerprint(name)
+
+
+@pytest.mark.parametrize("change", ["DELETE", "POST"])
+def test_a_change_meanwhile_waits_for_an_order_that_is_being_installed(stage: Stage, pia: Account, change: str) -> None:
+    name = stage.fresh()
+    pia.create(COMMAND, name)
+    cert, key = Authority("Uploads").sign(name)
+    supervisor = psutil.Process(stage.platform.pids()["supervisor"])
+    offered, issued = stage.platform.config.offered / f"{name}.pem", threading.Event()
+
+    def rule(request: Request) -> None:
+        if request.path.startswith("/certZ") and not issued.is_set():
+            supervisor.suspend()
+            issued.set()
+
+    stage.door.rule = rule
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            order = pool.submit(ssl, pia, "POST", name, json=ORDER)
+            assert issued.wait(60)
+            wait_for(offered.exists, 30, "the offer")
+            other = pool.submit(ssl, pia, change, name, json={"cert": cert, "private_key": key})
+            time.sleep(0.5)  # in which it would overtake the order, if it could
+        finally:
+            supervisor.resume()
+    assert (order.result().status_code, other.result().status_code) == (200, 204 if change == "DELETE" else 200)
+    if change == "DELETE":
+        assert stage.rows(name) == {}
+        assert not stage.certified(name)
+    else:
+        assert (stage.row(name)["kind"], stage.row(name)["issuer"]) == ("user-provided", "Uploads")
+        assert stage.row(name)["fingerprint"] == stage.fingerprint(name)
 
 
 def test_a_domain_is_taken_over_by_a_record_in_the_dns(stage: Stage, pia: Account, paul: Account) -> None:

@@ -374,6 +374,12 @@ def test_domains_are_added_redirected_and_removed(bob_in: Person, bob: Account, 
     assert (main.status_code, "Delete that instead." in main.text) == (422, True)
     assert bob_in.post(here, {"do": "remove", "domain": "alice.localhost"}).status_code == 404
     assert bob_in.post(here, {"do": "nonsense"}).status_code == 422
+    other = "/websites/other-bob.localhost/domains/"
+    page = bob_in.sent(here, {"do": "main", "domain": "other-bob.localhost"}, form=here)
+    assert "other-bob.localhost is the main domain now." in page
+    assert [bob_in.platform.visit(name).status_code for name in ("other-bob.localhost", DOMAIN)] == [200, 200]
+    wait_for(lambda: '"GET / ' in bob.log("other-bob.localhost", "access"), 10, "the log under its new name")
+    bob_in.sent(other, {"do": "main", "domain": DOMAIN})
     page = bob_in.sent(here, {"do": "remove", "domain": "other-bob.localhost"})
     assert "other-bob.localhost is removed." in page
     assert bob_in.platform.visit("other-bob.localhost").status_code == 404
@@ -393,6 +399,9 @@ def test_a_custom_domain_shows_its_record_and_is_looked_up(bob_in: Person, bob: 
     assert bad.status_code == 422
     assert HOSTILE not in bad.text
     assert "geheim" not in bad.text
+    pasted = "-----BEGIN RSA PRIVATE KEY-----\ngeheim\n-----END RSA PRIVATE KEY-----\n"
+    bad = bob_in.post(here, {"do": "upload", "domain": name, "cert": pasted, "private_key": pasted})
+    assert (bad.status_code, "geheim" in bad.text) == (422, False)
     assert bob_in.post(here, {"do": "delete_certificate", "domain": name}).status_code == 422
     bob_in.sent(here, {"do": "remove", "domain": name})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
@@ -27,6 +29,7 @@ _UPLOAD = OpenApiExample(
 )
 
 
+@method_decorator(sensitive_post_parameters("cert", "private_key"), "dispatch")
 @extend_schema(parameters=[schema.USERNAME, schema.DOMAIN], tags=["certificates"])
 class DomainCertificate(WebsitesView):
     """The certificate of one domain."""
@@ -46,7 +49,7 @@ class DomainCertificate(WebsitesView):
     @extend_schema(
         operation_id="set_certificate",
         request=schema.CERTIFICATE_BODIES,
-        responses={**schema.CERTIFIED, **schema.BODY_REFUSALS, **schema.REFUSALS, **schema.MISSING_DOMAIN},
+        responses={**schema.REFUSALS, **schema.CERTIFIED, **schema.BODY_REFUSALS, **schema.MISSING_DOMAIN},
         examples=[_ORDER, _UPLOAD],
     )
     def post(self, request: Request, username: str, domain: str) -> Response:

@@ -76,12 +76,16 @@ class DomainDetail(WebsitesView):
         responses={200: shapes.DomainOutput, **schema.BODY_REFUSALS, **schema.REFUSALS, **schema.MISSING_DOMAIN},
     )
     def patch(self, request: Request, username: str, domain: str, name: str) -> Response:
-        """Let a domain redirect to the website's main domain, or serve the website itself."""
+        """Make a domain the main one, let it redirect to that, or serve the website itself."""
         website, found = self.found()
         body = shapes.DomainChange(data=request.data, partial=True)
         body.is_valid(raise_exception=True)
-        if "redirect" in body.validated_data:
-            domains.change(found, redirects=body.validated_data["redirect"])
+        wanted = body.validated_data
+        if wanted.get("main"):
+            domains.make_main(found)
+        if "redirect" in wanted:
+            domains.change(found, redirects=wanted["redirect"])
+        if wanted:
             _in_force(website)
         return Response(shapes.domain_object(website, found))
 

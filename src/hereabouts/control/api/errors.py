@@ -68,7 +68,9 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         case OperationalError():
             _log.error("The database does not do its work: %s", error)
             return Response({"detail": DATABASE.format(error)}, 503, headers={"Retry-After": "5"})
-        case PermissionDenied() | NoSuchAccount() | AccountSuspended():
+        case AccountSuspended():  # for an operator: nobody else gets in as it
+            return Response({"detail": str(error)}, status.HTTP_403_FORBIDDEN)
+        case PermissionDenied() | NoSuchAccount():
             error = exceptions.PermissionDenied()
     return exception_handler(error, context)
 

@@ -108,7 +108,7 @@ DOMAIN_BODIES = _bodies(
         "required": ["domain_name"],
     },
 )
-REDIRECT_BODIES = _bodies(shapes.DomainChange, {"type": "object", "properties": {"redirect": _FLAG}})
+REDIRECT_BODIES = _bodies(shapes.DomainChange, {"type": "object", "properties": {"redirect": _FLAG, "main": _FLAG}})
 CERTIFICATE_BODIES = _bodies(
     shapes.CertificateInput,
     {
@@ -121,7 +121,9 @@ CERTIFICATE_BODIES = _bodies(
     },
 )
 
-USERNAME = OpenApiParameter("username", str, OpenApiParameter.PATH, description="Your user name, in any case.")
+USERNAME = OpenApiParameter(
+    "username", str, OpenApiParameter.PATH, description="Your user name, in any case; for operators anybody's."
+)
 DOMAIN = OpenApiParameter("domain", str, OpenApiParameter.PATH, description="The website's domain, any of them.")
 PERIOD = OpenApiParameter(
     "period", str, OpenApiParameter.QUERY, enum=list(PERIODS), default="hour", description="How far back to look."
@@ -138,7 +140,14 @@ REFUSALS = {
         "Too many calls. The header `Retry-After` says in how many seconds the next one is taken.",
         [OpenApiExample("Throttled", value={"detail": "Request was throttled. Expected available in 7 seconds."})],
     ),
+    503: _detail(
+        "The database is locked for long, full or read-only. The header `Retry-After` says in how many seconds to try "
+        "again.",
+        "The platform's database can't be used now: database or disk is full. Nothing was changed, websites serve on. "
+        "…",
+    ),
 }
+"""Of every call. What a call means by one of these itself comes after them."""
 BODY_REFUSALS = {
     400: OpenApiResponse(
         OpenApiTypes.OBJECT,
@@ -148,6 +157,7 @@ BODY_REFUSALS = {
     413: _detail("A body of more than 1 MB.", "The body is larger than 1 MB."),
     415: _detail("Neither JSON nor a form.", 'Unsupported media type "text/plain" in request.'),
 }
+NO_USER = {404: _detail("No such user, which operators alone are told.", "Not found.")}
 MISSING = {404: _detail("No such website of this user.", "Not found.")}
 QUERY = {
     400: OpenApiResponse(
@@ -185,6 +195,11 @@ MAIN_DOMAIN = {
 }
 CERTIFIED = {
     200: OpenApiResponse(shapes.StatusOutput, "Visitors see the certificate."),
+    429: _detail(
+        "Too many calls; or the authority takes no more orders now, or no more of this account's. The header "
+        "`Retry-After` says in how many seconds the next one is taken.",
+        "Request was throttled. Expected available in 7 seconds.",
+    ),
     503: _detail(
         "The authority, or a part of the platform, can't be reached, or is taking its time. The header `Retry-After` "
         "says in how many seconds to try again.",

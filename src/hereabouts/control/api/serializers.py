@@ -153,6 +153,20 @@ class DomainChange(serializers.Serializer[Any]):
     """What may be changed of a name."""
 
     redirect = Flag(required=False, help_text="Send its visitors to the website's main name.")
+    main = Flag(required=False, help_text="true: make it the website's main name. The former one then serves it, too.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Raise ValidationError for a main name that redirects to itself."""
+        if attrs.get("main") and attrs.get("redirect"):
+            problem = "The main name is where others redirect to. Leave one of the two out."
+            raise serializers.ValidationError(problem)
+        return attrs
+
+    def validate_main(self, value: bool) -> bool:
+        """Raise ValidationError for false: a website always has a main name."""
+        if not value:
+            raise serializers.ValidationError("A website always has a main name. Make another one the main one.")
+        return value
 
 
 class CertificateInput(serializers.Serializer[Any]):

@@ -1,7 +1,8 @@
-"""How often an account, or an unknown caller, may call an endpoint."""
+"""How often an account, or an unknown caller, may call an endpoint; and send a form of a page."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import cast
@@ -16,7 +17,6 @@ from rest_framework.views import APIView
 from hereabouts.control.models import Account
 
 _lock = threading.Lock()
-
 
 _STRANGERS = 10
 """Times the rate of an account: many may call from one address."""
@@ -59,3 +59,20 @@ class _Strangers(PerMinute):
     def get_cache_key(self, request: Request, view: APIView) -> str:
         """One window for each address, as nginx tells it."""
         return f"throttle:stranger:{request.META.get('HTTP_X_REAL_IP', '')}"
+
+
+def count_form(request: HttpRequest) -> int:
+    """Count a form of somebody who is signed in; seconds until the next is taken, 0 for now."""
+    forms = _Forms()
+    if forms.allow_request(cast(Request, request), APIView()):
+        return 0
+    return max(1, math.ceil(forms.wait() or 1))
+
+
+class _Forms(PerMinute):
+    """The forms that an account sends, each page by itself, as calls of the API."""
+
+    def get_cache_key(self, request: Request, view: APIView) -> str:
+        """One window for each page and account."""
+        page = cast(HttpRequest, request).resolver_match
+        return f"throttle:form:{page.url_name if page else ''}:{cast(Account, request.user).pk}"

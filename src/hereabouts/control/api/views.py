@@ -30,6 +30,8 @@ class WebsitesView(APIView):
     permission_classes = [IsAuthenticated, OwnUrl]
     throttle_classes = [PerMinute]
     http_method_names = ["get", "head", "post", "patch", "delete"]
+    account: Account
+    """Whose URL this is: the caller's, or for an operator anybody's. Set with the permission."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Check who calls before what is sent."""
@@ -38,11 +40,6 @@ class WebsitesView(APIView):
         except (AuthenticationFailed, NotAuthenticated):
             count_stranger(request)
             raise
-
-    @property
-    def account(self) -> Account:
-        """The caller, whose URL this is."""
-        return cast(Account, self.request.user)
 
     def website(self) -> Website:
         """The website that the URL names. Raises NoSuchWebsite."""
@@ -65,7 +62,7 @@ class WebsiteList(WebsitesView):
 
     @extend_schema(
         operation_id="list_websites",
-        responses={200: shapes.WebsiteOutput(many=True), **schema.REFUSALS},
+        responses={200: shapes.WebsiteOutput(many=True), **schema.REFUSALS, **schema.NO_USER},
         examples=schema.WEBSITE_EXAMPLES,
     )
     def get(self, request: Request, username: str) -> Response:
@@ -76,7 +73,7 @@ class WebsiteList(WebsitesView):
     @extend_schema(
         operation_id="create_website",
         request=schema.CREATE_BODIES,
-        responses={201: shapes.WebsiteOutput, **schema.BODY_REFUSALS, **schema.REFUSALS},
+        responses={201: shapes.WebsiteOutput, **schema.BODY_REFUSALS, **schema.REFUSALS, **schema.NO_USER},
         examples=schema.WEBSITE_EXAMPLES,
     )
     def post(self, request: Request, username: str) -> Response:

@@ -7,11 +7,14 @@ from functools import wraps
 from typing import Any, cast
 from urllib.parse import urlencode
 
+from django.contrib import messages
+from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from hereabouts.control import audit
+from hereabouts.control.api import throttling
 from hereabouts.control.dashboard import sessions
 from hereabouts.control.models import Account, Way
 
@@ -30,11 +33,26 @@ def signed_in(view: _View) -> _View:
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return to_sign_in(request)
+        if "%00" in request.META["QUERY_STRING"]:  # which PostgreSQL takes in no text
+            raise BadRequest
+        if request.method == "POST" and (seconds := throttling.count_form(request)):
+            return _too_many(request, seconds)
         sessions.seen(request)
         audit.act_as(account(request).username, Way.DASHBOARD, sessions.address(request))
         return view(request, *args, **kwargs)
 
     return guarded
+
+
+def _too_many(request: HttpRequest, seconds: int) -> HttpResponseBase:
+    """Nothing was done: said on a page of its own, and to htmx, which shows no such page, on the one that is open."""
+    said = f"That was too much in one minute, and nothing was done. Try again in {seconds} seconds."
+    if request.headers.get("HX-Request"):
+        messages.error(request, said)
+        return HttpResponse(status=429, headers={"Retry-After": str(seconds), "HX-Refresh": "true"})
+    page = render(request, "dashboard/trouble.html", {"title": "Too many forms", "text": said}, status=429)
+    page.headers["Retry-After"] = str(seconds)
+    return page
 
 
 def operator_only(view: _View) -> _View:

@@ -57,7 +57,7 @@ class Name:
 
 
 @one.tab("Domains and HTTPS", "domains", 30)
-@sensitive_post_parameters("private_key")
+@sensitive_post_parameters("cert", "private_key")
 @require_http_methods(["GET", "HEAD", "POST"])
 def names(request: HttpRequest, website: Website) -> HttpResponse:
     """The page; each of its forms says by ``do`` what is to be done, most of them with which ``domain``."""
@@ -76,12 +76,15 @@ def names(request: HttpRequest, website: Website) -> HttpResponse:
 
 def _refused(request: HttpRequest, website: Website, error: HereaboutsError) -> HttpResponse:
     """The page again, with what was wrong at the form that it came from, and what was typed there."""
+    given = {name: request.POST.get(name, "") for name in ("domain_name", "redirect", "cert")}
+    if "PRIVATE KEY" in given["cert"]:  # pasted into the wrong field, or with the chain
+        given["cert"] = ""
     problems = {"domain_name": str(error)} if isinstance(error, DomainTaken) else one.problems(error)
     context = {
         "problems": problems,
         "at": request.POST.get("domain", "") or request.POST.get("do", ""),
         "proof": error.details.get("proof"),
-        "given": {name: request.POST.get(name, "") for name in ("domain_name", "redirect", "cert")},
+        "given": given,
     }
     return _page(request, website, context, code=422)
 
@@ -147,6 +150,13 @@ def _redirect(request: HttpRequest, website: Website) -> str:
     return f"{domain.name} {'redirects to the main domain' if wanted else 'serves the website'} now."
 
 
+def _main(request: HttpRequest, website: Website) -> str:
+    domain = _find(request, website)
+    domains.make_main(domain)
+    asking.settle(website.pk, website.generation)
+    return f"{domain.name} is the main domain now."
+
+
 def _check(request: HttpRequest, website: Website) -> str:
     domain = _find(request, website)
     asking.look(domain.name)
@@ -182,6 +192,6 @@ def _https(request: HttpRequest, website: Website) -> str:
 
 
 _ACTS: dict[str, Callable[[HttpRequest, Website], str]] = {
-    "add": _add, "remove": _remove, "redirect": _redirect, "check": _check, "order": _order, "upload": _upload,
-    "delete_certificate": _delete, "https": _https,
+    "add": _add, "remove": _remove, "redirect": _redirect, "main": _main, "check": _check, "order": _order,
+    "upload": _upload, "delete_certificate": _delete, "https": _https,
 }  # fmt: skip

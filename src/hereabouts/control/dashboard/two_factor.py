@@ -1,4 +1,4 @@
-"""The page of the second factor: turned on with an app's code, off with the password."""
+"""The page of the second factor: turned on with the password and an app's code, off with the password."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hereabouts.control.dashboard import access, answers, sessions
 from hereabouts.control.dashboard.account import tabs
 from hereabouts.control.dashboard.sign_in import refusal
 from hereabouts.control.models import Account
-from hereabouts.errors import HereaboutsError
+from hereabouts.errors import HereaboutsError, WrongCode
 
 _TEMPLATE = "dashboard/account/two_factor.html"
 
@@ -32,6 +32,7 @@ def page(request: HttpRequest) -> HttpResponseBase:
     wanted = request.POST.get("do", "")
     try:
         if wanted == "on":
+            sign_ins.check_again(account, request.POST.get("password", ""), sessions.address(request))
             return _codes(request, second_factor.turn_on(account, request.POST.get("code", "")))
         if wanted in ("off", "codes") and second_factor.is_on(account):
             sign_ins.check_again(account, request.POST.get("password", ""), sessions.address(request))
@@ -41,7 +42,8 @@ def page(request: HttpRequest) -> HttpResponseBase:
             return answers.see_other(request, "The second factor is off.", "account_two_factor")
     except HereaboutsError as error:
         (problem,) = answers.errors_of(error).values()
-        return refusal(_page(request, account, {wanted: problem}), error)
+        where = "code" if isinstance(error, WrongCode) else wanted
+        return refusal(_page(request, account, {where: problem}), error)
     return _page(request, account, {})
 
 
@@ -55,7 +57,8 @@ def _page(request: HttpRequest, account: Account, errors: dict[str, str]) -> Htt
     if is_on:
         context["codes_left"] = second_factor.codes_left(account)
     else:
-        factor = second_factor.begin(account)
+        # A wrong code does not change the picture that was scanned; who comes anew gets another one.
+        factor = second_factor.begun(account) if errors else second_factor.begin(account)
         secret = second_factor.secret(factor)
         groups = [secret[at : at + 4] for at in range(0, len(secret), 4)]
         context |= {"secret": " ".join(groups), "picture": second_factor.picture(factor)}
