@@ -98,6 +98,14 @@ def test_a_wrong_key_is_told(tmp_path: Path, bound: Pebble, key: str, kind: str,
     assert told in failure.problem
 
 
+def test_an_authority_that_nobody_listens_at_is_told_as_such(tmp_path: Path, bound: Pebble) -> None:
+    failure = register(settings(tmp_path, "https://localhost:1/dir", bound))
+
+    assert failure is not None
+    assert failure.kind == "unreachable"
+    assert failure.problem == "The certificate authority localhost can't be reached: Connection refused."
+
+
 def test_a_limit_on_new_accounts_is_kept_until_it_ends(tmp_path: Path, authority: Pebble, before: Door) -> None:
     problem = {"type": RATE_LIMITED, "detail": "too many registrations"}
     before.rule = lambda request: (429, {"Retry-After": "7000"}, problem) if request.path == "/sign-me-up" else None

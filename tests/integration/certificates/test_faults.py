@@ -199,17 +199,6 @@ def test_while_the_authority_is_away_that_is_told_and_then_the_order_goes_on(sta
     stage.trusted(name)
 
 
-def test_an_authority_that_nobody_listens_at_is_told_as_such() -> None:
-    with staged(settings={"ACME_DIRECTORY": "https://localhost:1/dir"}) as made:
-        name = made.fresh()
-        made.want(name)
-
-        answer = made.issue(name)
-
-    assert answer["kind"] == "unreachable"
-    assert answer["problem"] == "The certificate authority localhost can't be reached: Connection refused."
-
-
 def test_two_processes_never_work_at_once(stage: Stage) -> None:
     stage.issue("nobody.example.org")
     leader = stage.platform.pids()["certificates"]
