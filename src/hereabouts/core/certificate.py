@@ -73,7 +73,7 @@ class Certificate:
         left, quarter = held.not_after - now, (held.not_after - held.not_before) / 4
         if left > (ends_soon(held) if self.kind is Kind.UPLOADED else quarter):
             return None
-        if self.kind is Kind.ACME and now < self.renew_at and not self.failures:
+        if self.kind is Kind.ACME and now < self.renew_at and left > 0 and not self.problem:
             return None
         when = f"ends in {span(left)}" if left > 0 else "has ended"
         if self.kind is Kind.UPLOADED:
