@@ -30,14 +30,6 @@ function M.configure(given)
     end
 end
 
--- What tells one version of a file from the next; nothing where there is no file.
-local function version(path)
-    if ffi.C.statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, found) ~= 0 then
-        return nil
-    end
-    return tostring(found.mtime.tv_sec) .. "." .. found.mtime.tv_nsec .. "." .. tostring(found.ino)
-end
-
 local function load(path)
     local file = io.open(path)
     if not file then
@@ -49,22 +41,25 @@ local function load(path)
     return chain and key and { chain = chain, key = key }
 end
 
--- The certificate in a file, or nothing where there is none.
+-- The certificate in a file, or nothing where there is none. Compared are numbers: to make a text of them in each
+-- handshake costs more than to look.
 local function read(path)
-    local latest = version(path)
-    if not latest then
+    if ffi.C.statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, found) ~= 0 then
         return nil
     end
+    local seconds, fraction, inode = tonumber(found.mtime.tv_sec), found.mtime.tv_nsec, tonumber(found.ino)
     local certificate = kept:get(path)
-    if not certificate or certificate.version ~= latest then
-        certificate = load(path)
-        if not certificate then
-            ngx.log(ngx.ERR, "this certificate can't be read: ", path)
-            return nil
-        end
-        certificate.version = latest
-        kept:set(path, certificate)
+    if certificate and certificate.seconds == seconds and certificate.fraction == fraction
+        and certificate.inode == inode then
+        return certificate
     end
+    certificate = load(path)
+    if not certificate then
+        ngx.log(ngx.ERR, "this certificate can't be read: ", path)
+        return nil
+    end
+    certificate.seconds, certificate.fraction, certificate.inode = seconds, fraction, inode
+    kept:set(path, certificate)
     return certificate
 end
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import ssl
 import subprocess
@@ -15,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
@@ -133,6 +135,12 @@ class Stage:
         context = ssl.create_default_context(cadata=self.pebble.root())
         with socket.create_connection(("127.0.0.1", self.platform.https), timeout=10) as plain:
             context.wrap_socket(plain, server_hostname=name).close()
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """A signal to a process of the platform, and to nginx's workers."""
+        leader = psutil.Process(self.platform.pids()[name])
+        for process in [leader, *(leader.children() if name == "nginx" else [])]:
+            process.send_signal(number)
 
     def log(self) -> str:
         return (self.platform.config.logs / "platform" / "certificates.log").read_text(encoding="utf-8")

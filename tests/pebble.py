@@ -60,6 +60,7 @@ class Pebble:
     http_port: int
     validity: int
     environ: dict[str, str]
+    more: dict[str, Any] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     management: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -77,7 +78,7 @@ class Pebble:
         settings = {
             "listenAddress": f"127.0.0.1:{self.port}", "managementListenAddress": f"127.0.0.1:{self.management}",
             "certificate": str(self.trust), "privateKey": str(self.directory / "trust.key"),
-            "httpPort": self.http_port, "tlsPort": 1, "certificateValidityPeriod": self.validity,
+            "httpPort": self.http_port, "tlsPort": 1, "certificateValidityPeriod": self.validity, **self.more,
         }  # fmt: skip
         file = self.directory / "pebble.json"
         file.write_text(json.dumps({"pebble": settings}), encoding="utf-8")

@@ -40,7 +40,8 @@ line                                       answer
 ``issue NAME SECONDS``                     ``{"status": "done"}`` once visitors see the authority's certificate;
                                            ``{"status": "failed", "kind", "problem", "retry_at"}``, the kind being
                                            ``dns``, ``authority``, ``limit``, ``unreachable`` or ``platform``;
-                                           ``{"status": "waiting"}`` when the time is up
+                                           ``{"status": "waiting"}`` when the time is up, or the authority takes
+                                           more of it than an order waits for
 ``look NAME``                              ``{"detail"}``: what is wrong with a custom domain's DNS as it is now, what
                                            is expected and which record to create; null when it leads here
 ``proof NAME VALUE``                       ``{"proved", "found"}``: whether the TXT record

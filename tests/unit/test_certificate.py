@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from hereabouts.core.certificate import Certificate, Details, Kind, file_name
+from hereabouts.core.certificate import Certificate, Details, Kind, ends_soon, file_name
 
 DAY = 86_400.0
 
@@ -33,6 +35,19 @@ def test_a_certificate_that_ends_soon(
 ) -> None:
     found = Certificate("a.test", kind, held(days), problem=problem).warning(day * DAY)
     assert found == (warning and f"The certificate of a.test {warning}")
+
+
+def test_an_authority_that_wants_a_late_renewal_is_no_reason_to_warn() -> None:
+    late = Certificate("a.test", Kind.ACME, held(90), renew_at=81 * DAY)
+
+    assert late.warning(80 * DAY) is None
+    assert "ends in 8 days" in (late.warning(82 * DAY) or "")
+    assert "ends in 10 days" in (replace(late, failures=1, problem="No.").warning(80 * DAY) or "")
+
+
+@pytest.mark.parametrize(("days", "soon"), [(365, 15), (90, 15), (6, 1.5)])
+def test_what_a_person_renews_ends_soon_by_its_own_life(days: float, soon: float) -> None:
+    assert ends_soon(held(days)) == soon * DAY
 
 
 def test_one_that_never_came() -> None:

@@ -32,23 +32,31 @@ _TIMEOUT_SECONDS = 30
 _LIMIT_PAUSE = 3600.0
 """How long a limit is respected for which the authority names no end."""
 _USER_AGENT = "hereabouts"
+_TOO_MANY, _SERVER_ERROR = 429, 500
+_CONCERN_ALL = ("rateLimited", "serverInternal", "accountDoesNotExist")
 
 
 class Network(ClientNetwork):
     """certbot's connection to an authority, which sends again what came with a nonce that was refused.
 
-    ``retry_after`` is what the last answer's Retry-After asked for, in seconds; None when it had none.
+    ``status`` is the last answer's, ``retry_after`` what its Retry-After asked for in seconds, None when it had none.
     """
 
     def __init__(self, key: JWK, trust: str) -> None:
         super().__init__(key, alg=ES256, user_agent=_USER_AGENT, timeout=_TIMEOUT_SECONDS)
         if trust:
             self.verify_ssl = cast(bool, trust)  # requests takes the path of a file as well
+        self.status = 0
         self.retry_after: float | None = None
         self.session.hooks["response"].append(self._note)
 
     def _note(self, response: requests.Response, *args: Any, **kwargs: Any) -> None:
+        self.status = response.status_code
         self.retry_after = retry_seconds(response.headers.get("Retry-After"), time.time())
+
+    def concerns_all(self, error: messages.Error) -> bool:
+        """Whether a refusal has nothing to do with what was asked for: the authority would refuse any other, too."""
+        return self.status >= _SERVER_ERROR or self.status == _TOO_MANY or error.code in _CONCERN_ALL
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send, and again with a new nonce for as often as the authority does not take it (RFC 8555, 6.5)."""
@@ -98,23 +106,24 @@ class Account:
     @contextmanager
     def client(self) -> Iterator[ClientV2]:
         """A client that nobody else uses meanwhile. Inside, what goes wrong becomes OrderFailed."""
-        with told(self._config.acme_directory):
+        try:
+            client: ClientV2 | None = self._free.get_nowait()
+        except queue.Empty:
+            client = None
+        net = network(client) if client else Network(self.key, self._config.acme_trust)
+        with told(self._config.acme_directory, net):
             try:
-                client = self._free.get_nowait()
-            except queue.Empty:
-                client = self._connect()
-            try:
+                client = client or self._connect(net)
                 yield client
             except messages.Error as error:
                 if error.code == "accountDoesNotExist":
                     self._forget()
                     raise AccountGone(Fault.AUTHORITY, "The certificate authority has forgotten us.") from error
-                raise refusal(error, network(client).retry_after) from error
-            if client.net.account is self._registered:
+                raise
+            if net.account is self._registered:
                 self._free.put(client)
 
-    def _connect(self) -> ClientV2:
-        net = Network(self.key, self._config.acme_trust)
+    def _connect(self, net: Network) -> ClientV2:
         client = ClientV2(ClientV2.get_directory(self._config.acme_directory, net), net)
         with self._lock:
             if self._registered is None:
@@ -125,6 +134,13 @@ class Account:
     @property
     def _file(self) -> Path:
         return self._directory / "account.json"
+
+    def is_elsewhere(self) -> bool:
+        """Whether the last account was at another authority than that of the settings."""
+        try:
+            return bool(json.loads(self._file.read_text(encoding="utf-8"))["directory"] != self._config.acme_directory)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return False
 
     def _known(self) -> messages.RegistrationResource | None:
         try:
@@ -137,7 +153,9 @@ class Account:
     def _register(self, client: ClientV2) -> messages.RegistrationResource:
         """Agree to the terms and have an account; the key's own where there is one already (RFC 8555, 7.3.1)."""
         email = self._config.acme_email
-        wanted = messages.NewRegistration.from_data(email=email or None, terms_of_service_agreed=True)
+        wanted = messages.NewRegistration.from_data(
+            email=email or None, terms_of_service_agreed=True, external_account_binding=self._binding(client)
+        )
         try:
             uri = client.new_account(wanted).uri
         except errors.ConflictError as known:
@@ -149,11 +167,36 @@ class Account:
         files.replace(self._file, json.dumps(kept), mode=0o600)
         return _resource(uri)
 
+    def _binding(self, client: ClientV2) -> dict[str, Any] | None:
+        """What binds the new account to the one that the operator has at the authority (RFC 8555, 7.3.4)."""
+        config, host = self._config, urlsplit(self._config.acme_directory).hostname
+        if not config.acme_eab_key_id:
+            if not client.external_account_required():
+                return None
+            raise OrderFailed(
+                Fault.PLATFORM,
+                f"The certificate authority {host} wants to know whose account it is (external account binding). The "
+                "operator of this platform sets `acme_eab_key_id` and `acme_eab_key_file` to what it gave.",
+            )
+        file = config.acme_eab_key_file
+        try:
+            key = Path(file).read_text(encoding="ascii").strip()
+            return messages.ExternalAccountBinding.from_data(
+                cast(JWK, client.net.key).public_key(), config.acme_eab_key_id, key, client.directory
+            )
+        except OSError as error:
+            why = f"can't be read by user id {config.control_uid}: {error.strerror}"
+        except ValueError:
+            why = "is not the key as an authority gives it, a line in base64url"
+        raise OrderFailed(
+            Fault.PLATFORM, f"{file} (`acme_eab_key_file`) {why}. The operator of this platform has to mend that."
+        )
+
     def _forget(self) -> None:
         """The authority does not know the account any more: the next client makes it anew."""
         with self._lock:
             self._registered = None
-            self._file.unlink(missing_ok=True)
+            files.replace(self._file, json.dumps({"directory": self._config.acme_directory}), mode=0o600)
             self._free = queue.LifoQueue()  # each of those is the former account's
 
 
@@ -179,13 +222,13 @@ def _load_key(path: Path) -> JWKEC:
 
 
 @contextmanager
-def told(directory: str) -> Iterator[None]:
+def told(directory: str, net: Network) -> Iterator[None]:
     """What goes wrong with the authority, as OrderFailed in words for people: its own where it has any."""
     host = urlsplit(directory).hostname
     try:
         yield
     except messages.Error as error:
-        raise refusal(error) from error
+        raise refusal(error, net.status, net.retry_after) from error
     except requests.RequestException as error:
         raise OrderFailed(
             Fault.UNREACHABLE, f"The certificate authority {host} can't be reached: {_reason(error)}."
@@ -193,22 +236,36 @@ def told(directory: str) -> Iterator[None]:
     except errors.ClientError as error:
         response = next((found for found in error.args if isinstance(found, requests.Response)), None)
         said = f"HTTP {response.status_code}" if response is not None else str(error) or type(error).__name__
-        raise OrderFailed(Fault.UNREACHABLE, f"The certificate authority {host} is out of order: {said}.") from error
+        if response is not None and response.status_code == _TOO_MANY:
+            problem = f"The certificate authority {host} takes no more requests now: {said}."
+            raise _failure(Fault.LIMIT, problem, net.retry_after) from error
+        problem = f"The certificate authority {host} is out of order: {said}."
+        raise _failure(Fault.UNREACHABLE, problem, net.retry_after) from error
     except (errors.Error, JoseError, ValueError, KeyError) as error:
         raise OrderFailed(
             Fault.AUTHORITY, f"The certificate authority {host} gave an answer that makes no sense: {error}"
         ) from error
 
 
-def refusal(error: messages.Error, retry_after: float | None = None) -> OrderFailed:
-    """The authority's own problem (RFC 8555, 6.7) as a failure."""
+def refusal(error: messages.Error, status: int = 0, retry_after: float | None = None) -> OrderFailed:
+    """The authority's own problem (RFC 8555, 6.7) as a failure, with the status and Retry-After that it came with."""
     parts = [error, *(error.subproblems or ())]
     details = " ".join(part.detail or part.title or "" for part in parts).strip() or "without a word."
-    kind = str(error.typ).removeprefix(messages.ERROR_PREFIX)
+    named = str(error.typ).startswith(messages.ERROR_PREFIX) or not status
+    kind = str(error.typ).removeprefix(messages.ERROR_PREFIX) if named else f"HTTP {status}"
     problem = f"The certificate authority says: {details} ({kind})"
-    if error.code == "rateLimited":
-        return OrderFailed(Fault.LIMIT, problem, time.time() + (_LIMIT_PAUSE if retry_after is None else retry_after))
-    return OrderFailed(Fault.UNREACHABLE if error.code == "serverInternal" else Fault.AUTHORITY, problem)
+    if error.code == "rateLimited" or status == _TOO_MANY:
+        return _failure(Fault.LIMIT, problem, retry_after)
+    if error.code == "serverInternal" or status >= _SERVER_ERROR:
+        return _failure(Fault.UNREACHABLE, problem, retry_after)
+    return OrderFailed(Fault.AUTHORITY, problem)
+
+
+def _failure(fault: Fault, problem: str, retry_after: float | None) -> OrderFailed:
+    """A failure that has nothing to do with what was asked for, with the moment from which on to ask again."""
+    if retry_after is None:
+        retry_after = _LIMIT_PAUSE if fault is Fault.LIMIT else None
+    return OrderFailed(fault, problem, None if retry_after is None else time.time() + retry_after)
 
 
 def _reason(error: BaseException) -> str:

@@ -33,8 +33,6 @@ _PATIENCE_SECONDS = 90.0
 _FIRST_POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 5.0
 _MOST_POLL_SECONDS = 30.0
-_SERIOUS = ("rateLimited", "serverInternal", "accountDoesNotExist")
-"""Refusals that have nothing to do with the order that was asked for."""
 _UNDER_WAY = (messages.STATUS_READY, messages.STATUS_PROCESSING)
 
 
@@ -51,12 +49,17 @@ class _Unknown(Exception):
 class Authority:
     """The certificate authority of the settings. Methods block, raise OrderFailed, and are safe from any thread."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, patience: float = _PATIENCE_SECONDS) -> None:
+        """``patience`` is how long an order may take, in seconds, before it is left to the next try."""
         home = files.directory(config.secret_file.parent / "acme", mode=0o700)
         self.orders = Orders(home / "orders")
-        self._config = config
+        self._config, self._patience = config, patience
         self._account = Account(config, home)
         self._tokens = config.challenges / ".well-known" / "acme-challenge"
+
+    def is_another(self) -> bool:
+        """Whether the last account was at another authority than this one."""
+        return self._account.is_elsewhere()
 
     def issue(self, name: str, replaces: x509.Certificate | None = None) -> bytes:
         """Order a certificate for one name, or go on with its order; returns the private key and the chain as PEM.
@@ -97,7 +100,8 @@ class Authority:
             try:
                 response = _post(client, client.directory["newOrder"], _NewOrder(**body, replaces=number))
             except (errors.ConflictError, messages.Error) as error:
-                if number is None or getattr(error, "code", "") in _SERIOUS:
+                serious = isinstance(error, messages.Error) and network(client).concerns_all(error)
+                if number is None or serious:
                     raise
                 response = _post(client, client.directory["newOrder"], _NewOrder(**body))
         order = Order(name, order.directory, key, response.headers["Location"])
@@ -106,7 +110,7 @@ class Authority:
 
     def _finish(self, order: Order, body: messages.Order | None = None) -> bytes:
         """Go on with an order, ``body`` being what is known of it, to its certificate."""
-        url, deadline = order.url or "", time.monotonic() + _PATIENCE_SECONDS
+        url, deadline = order.url or "", time.monotonic() + self._patience
         with self._account.client() as client:
             body = body or self._look(client, url)
             if body.status == messages.STATUS_PENDING:
@@ -132,7 +136,7 @@ class Authority:
         try:
             body: messages.Order = messages.Order.from_json(_post(client, url, None).json())
         except messages.Error as error:
-            if error.code in _SERIOUS:
+            if network(client).concerns_all(error):
                 raise
             raise _Unknown from error
         if body.status == messages.STATUS_INVALID:
@@ -221,7 +225,7 @@ def _poll(
             return found
         if time.monotonic() > deadline:
             raise OrderFailed(
-                Fault.AUTHORITY, "The certificate authority is still at it. The next try goes on with the same order."
+                Fault.WAITING, "The certificate authority is still at it. The next try goes on with the same order."
             )
         asked = min(network(client).retry_after or 0.0, _MOST_POLL_SECONDS)
         time.sleep(max(asked, pause))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -18,6 +19,7 @@ from hereabouts import files, poke
 from hereabouts.certificates.shown import NotAnswering, shown
 from hereabouts.config import Config
 from hereabouts.core import pem, renewal
+from hereabouts.core.agenda import Agenda
 from hereabouts.core.certificate import Certificate, Details, Fault, Kind, file_name, lock_name
 from hereabouts.core.store import CertificateStore
 from hereabouts.errors import OrderFailed, PlatformNotRunning
@@ -30,6 +32,7 @@ _UNASKED = 4
 _CHECKS = 2
 _THREADS = 16
 _LEAST_SECONDS = 0.1
+_PAUSE_SECONDS = 5.0
 _INSTALL_SECONDS = 30.0
 _SHOWN_SECONDS = 10.0
 _DATABASE_SECONDS = 60.0
@@ -60,6 +63,8 @@ class Issuer:
         self._limits: dict[str, OrderFailed] = {}
         self._unasked: set[str] = set()
         self._checks: dict[str, asyncio.Task[None]] = {}
+        self._orders_due, self._checks_due = Agenda(), Agenda()
+        self._waiting: list[tuple[float, str]] = []
         self._ask_after: dict[str, float] = {}
 
     @cached_property
@@ -68,31 +73,42 @@ class Issuer:
 
         return Authority(self._config)
 
-    def tick(self, known: Mapping[str, Certificate]) -> None:
-        """Take over what is wanted now, and begin what is due."""
-        self._known = dict(known)
+    def tick(self, known: Mapping[str, Certificate] | None) -> None:
+        """Take over what is wanted now, None: all is as before. Begin what is due."""
+        if known is not None:
+            changed = [name for name in self._known.keys() | known.keys() if self._known.get(name) != known.get(name)]
+            self._known = dict(known)
+            for name in changed:
+                self._plan(name)
         self._begin_due()
 
     def seconds_to_next(self, longest: float) -> float:
         """Until the next order is due, ``longest`` at most: short-lived certificates can't wait for a tick."""
-        now = time.time()
-        waiting = (renewal.due_at(each) for each in self._known.values() if each.name not in self.orders)
-        next_due = min((due - now for due in waiting if due is not None and due > now), default=longest)
-        return max(_LEAST_SECONDS, min(next_due, longest))
+        first, now = self._orders_due.first(), time.time()
+        return longest if first is None or first <= now else max(_LEAST_SECONDS, min(first - now, longest))
 
-    async def forget_remains(self, known: Mapping[str, Certificate]) -> None:
-        """Drop the orders of an earlier process for names that need none any more."""
+    async def is_another(self) -> bool:
+        """Whether the authority of the settings is not the one that has signed so far."""
+        if not (self._config.secret_file.parent / "acme" / "account.json").is_file():
+            return False
+        return await self._in_thread(lambda: self._authority.is_another())
+
+    async def forget_remains(self) -> None:
+        """Drop the orders, with their keys, of names that need none any more."""
         if not (self._config.secret_file.parent / "acme" / "orders").is_dir():
             return
         now, orders = time.time(), self._authority.orders
         for name in await asyncio.to_thread(orders.names):
-            certificate = known.get(name)
-            if certificate is None or certificate.kind is not Kind.ACME or renewal.is_good(certificate, now):
+            certificate = self._known.get(name)
+            if certificate and certificate.kind is Kind.ACME and not renewal.is_good(certificate, now):
+                continue
+            if name not in self.orders:
                 orders.forget(name)
 
     def again(self, name: str) -> None:
         """Try a name now that has failed before: what was wrong has changed."""
         self._again.add(name)
+        self._plan(name)
         self._begin_due()
 
     async def issue(self, name: str) -> OrderFailed | None:
@@ -116,7 +132,6 @@ class Issuer:
         """The name's order, begun unless it is under way; ``anew`` also when there is a good certificate."""
         task = self.orders.get(name)
         if task is None:
-            self._again.discard(name)
             self._limits.pop(name, None)
             task = self.orders[name] = asyncio.create_task(self._run(name, anew=anew))
             task.add_done_callback(lambda _: self._ended(name))
@@ -125,38 +140,64 @@ class Issuer:
     def _ended(self, name: str) -> None:
         self.orders.pop(name, None)
         self._unasked.discard(name)
+        self._plan(name)
         self._begin_due()
+
+    def _plan(self, name: str) -> None:
+        """Note when to see to a name, as far as is known now. What is under way is planned at its end."""
+        certificate = self._known.get(name)
+        idle = certificate is not None and name not in self.orders
+        self._orders_due.put(name, self._order_at(certificate) if certificate and idle else None)
+        checked = idle and name not in self._checks
+        self._checks_due.put(name, self._check_at(certificate) if certificate and checked else None)
 
     def _begin_due(self) -> None:
         """Begin orders and checks that are due: new names first, then what ends soonest, a few at a time."""
         now = time.time()
-        if len(self._unasked) < _UNASKED:
-            due = [each for each in self._known.values() if self._is_due(each, now)]
-            due.sort(key=lambda each: each.details.not_after if each.details else 0.0)
-            for certificate in due[: _UNASKED - len(self._unasked)]:
-                self._unasked.add(certificate.name)
-                self._order(certificate.name)
-        if len(self._checks) < _CHECKS:
-            asked = [each for each in self._known.values() if self._is_unchecked(each, now)]
-            for certificate in asked[: _CHECKS - len(self._checks)]:
-                self._check_soon(certificate.name)
+        while name := self._orders_due.take(now):
+            held = self._known[name].details if name in self._known else None
+            heapq.heappush(self._waiting, (held.not_after if held else 0.0, name))
+        while self._waiting and len(self._unasked) < _UNASKED:
+            _, name = heapq.heappop(self._waiting)
+            if self._is_due(name, now):
+                self._unasked.add(name)
+                self._order(name)
+            else:
+                self._plan(name)
+        while len(self._checks) < _CHECKS and (name := self._checks_due.take(now)):
+            if name in self._known and renewal.is_good(self._known[name], now):
+                self._check_soon(name)
 
-    def _is_due(self, certificate: Certificate, now: float) -> bool:
+    def _is_due(self, name: str, now: float) -> bool:
+        certificate = self._known.get(name)
+        at = self._order_at(certificate) if certificate and name not in self.orders else None
+        return at is not None and at <= now
+
+    def _order_at(self, certificate: Certificate) -> float | None:
         due, name = renewal.due_at(certificate), certificate.name
-        if due is None or name in self.orders:
-            return False
+        if due is None:
+            return None
+        if name in self._again and not renewal.is_good(certificate, time.time()):
+            due = 0.0
         limit = self._limits.get(name)
-        if limit and (limit.retry_at or 0.0) > now:
-            return False
-        return due <= now or (name in self._again and not renewal.is_good(certificate, now))
+        return max(due, (limit.retry_at or 0.0) if limit else 0.0)
+
+    def _check_at(self, certificate: Certificate) -> float | None:
+        if certificate.kind is not Kind.ACME or not certificate.details:
+            return None
+        return renewal.ask_at(certificate, self._ask_after.get(certificate.name))
 
     async def _run(self, name: str, *, anew: bool) -> OrderFailed | None:
         """One order to its end, recorded. A fault of ours is told as such, and does not take others along."""
         certificate = None
         try:
             certificate = await self._wanted(name)
+            if name in self._known:
+                self._known[name] = certificate
             if not anew and renewal.is_good(certificate, time.time()):
                 return None  # an order has just ended that whoever began this one did not know of
+            if self._is_early(certificate):
+                return OrderFailed(Fault.WAITING, certificate.problem or "The next try is not due yet.")
             details = await self._issue(certificate)
         except OrderFailed as failure:
             if certificate:
@@ -164,12 +205,22 @@ class Issuer:
             return failure
         except Exception as error:
             log.exception("The order for %s failed.", name)
-            fault = OrderFailed(Fault.PLATFORM, f"The platform has failed: {error}. Its operator can read why.")
+            problem = f"The platform has failed: {error}. Its operator can read why."
+            fault = OrderFailed(Fault.PLATFORM, problem, time.time() + _PAUSE_SECONDS)
             if certificate:
                 await self._record_failure(certificate, fault)
+            else:
+                self._limits[name] = fault  # perhaps the database is away
             return fault
         log.info("The certificate for %s is in use, until %s.", name, _day(details.not_after))
         return None
+
+    def _is_early(self, certificate: Certificate) -> bool:
+        """Whether nobody asked for this order, and the one before it, which has just failed, was not known of."""
+        name = certificate.name
+        due = self._order_at(certificate)
+        self._again.discard(name)
+        return name in self._unasked and due is not None and due > time.time()
 
     async def _wanted(self, name: str) -> Certificate:
         certificate = await self._read(lambda: self._store.certificate(name))
@@ -286,17 +337,12 @@ class Issuer:
         except Exception as error:
             log.error("Could not record why %s has no certificate: %s.", name, error)
 
-    def _is_unchecked(self, certificate: Certificate, now: float) -> bool:
-        name = certificate.name
-        if certificate.kind is not Kind.ACME or not certificate.details or name in self.orders or name in self._checks:
-            return False
-        return renewal.ask_at(certificate, self._ask_after.get(name)) <= now and renewal.is_good(certificate, now)
-
     def _check_soon(self, name: str) -> None:
         task = self._checks[name] = asyncio.create_task(self._check(name))
 
         def ended(_: object) -> None:
             self._checks.pop(name, None)
+            self._plan(name)
             self._begin_due()
 
         task.add_done_callback(ended)
@@ -308,7 +354,9 @@ class Issuer:
             found = await shown(self._config, name)
             certificate = await self._read(lambda: self._store.certificate(name))
             if certificate is None or certificate != before or certificate.details is None or name in self.orders:
-                self._known.pop(name, None)  # it has just changed: the next tick reads it anew
+                self._known.pop(name, None)
+                if certificate is not None:  # it has just changed
+                    self._known[name] = certificate
                 return
             details, now = certificate.details, time.time()
             if found is None or pem.details(found).fingerprint != details.fingerprint:

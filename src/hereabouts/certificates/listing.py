@@ -9,10 +9,9 @@ from cryptography import x509
 from hereabouts.certificates import local
 from hereabouts.config import Config
 from hereabouts.core import pem
-from hereabouts.core.certificate import Details, Listed, file_name
+from hereabouts.core.certificate import Details, Listed, ends_soon, file_name, span
 
 _DAY = 86_400.0
-_WILDCARD_ENDS_SOON = 15 * _DAY
 _LOCAL_ENDS_SOON = 7 * _DAY
 """They are renewed a month before their end, so that one that came so near was forgotten."""
 
@@ -32,7 +31,7 @@ def _wildcard(config: Config, now: float) -> list[Listed]:
     if held is None:
         unused = f"The certificate for {name} is not in use: see the supervisor's log. {place}"
         return [Listed(name, "wildcard", "–", None, "not in use", unused)]
-    ends = held.not_after - now < _WILDCARD_ENDS_SOON
+    ends = held.not_after - now < ends_soon(held)
     warning = f"The certificate for {name} {_end(held, now)}. {place}" if ends else None
     return [Listed(name, "wildcard", held.issuer, held.not_after, "the operator puts a new one into its file", warning)]
 
@@ -53,7 +52,7 @@ def _local(config: Config, now: float) -> list[Listed]:
 
 def _end(held: Details, now: float) -> str:
     left = held.not_after - now
-    return f"ends in {left / _DAY:.0f} days" if left > 0 else "has ended"
+    return f"ends in {span(left)}" if left > 0 else "has ended"
 
 
 def _read(path: Path) -> Details | None:

@@ -24,7 +24,7 @@ from cryptography import x509
 from hereabouts import files
 from hereabouts.certificates import listing, local
 from hereabouts.config import Config
-from hereabouts.core.certificate import Listed, file_name
+from hereabouts.core.certificate import Certificate, Kind, Listed, file_name
 from hereabouts.errors import CertificateRefused
 from hereabouts.sandbox.homes import nginx_ids
 
@@ -75,9 +75,9 @@ class Certificates:
         if _NAME.match(name):
             self._path(name).unlink(missing_ok=True)
 
-    def take_over(self, names: Collection[str], certified: Collection[str]) -> None:
-        """Install what was offered for ``certified`` names while nobody listened; remove what is of no name."""
-        known = {file_name(name): name for name in certified}
+    def take_over(self, names: Collection[str], certified: Collection[Certificate]) -> None:
+        """Install what was offered while nobody listened for names that have a row; remove what is of no name."""
+        known = {file_name(each.name): each.name for each in certified}
         with _logged(), _offered(self._config) as directory:
             for file in os.listdir(directory):  # noqa: PTH208 (a descriptor)
                 if file in known:
@@ -85,8 +85,18 @@ class Certificates:
                         self.install(known[file])
                 elif _is_old(os.stat(file, dir_fd=directory, follow_symlinks=False)):
                     os.unlink(file, dir_fd=directory)
+        self.sweep(names, certified)
+
+    def sweep(self, names: Collection[str], certified: Collection[Certificate]) -> None:
+        """Remove the files of names that nobody has any more, and tell which uploaded ones are lost."""
+        known = {file_name(each.name) for each in certified}
         _keep_only(self._path("x").parent, {*known, *map(file_name, self._wildcard_names)})
         _keep_only(local.certificate_file(self._config, "x").parent, set(map(file_name, {*names, self._config.host})))
+        for each in certified:
+            if each.kind is Kind.UPLOADED and not self._path(each.name).exists():
+                log.error(
+                    "The certificate that was uploaded for %s is lost. Its owner has to upload it again.", each.name
+                )
 
     def listed(self) -> list[Listed]:
         """The operator's own, and those of the local authority, as the operator sees them in a list."""

@@ -71,12 +71,8 @@ class Terminal:
 
     def warn(self, text: str) -> None:
         """Something to know that does not stop the platform."""
-        mark = (
-            support.marked("!", "yellow", f" {text}")
-            if self._out.is_terminal
-            else f"! {support.printable(text, keep='\n')}"
-        )
-        self._show(mark)
+        told = support.marked("!", "yellow", f" {text}")
+        self._show(told if self._out.is_terminal else told.plain)
 
     def _show(self, text: str | Text) -> None:
         with suppress(OSError):

@@ -47,6 +47,8 @@ class Config:
     acme_directory: str = _setting("https://acme-v02.api.letsencrypt.org/directory", "the certificate authority")
     acme_email: str = _setting("", "where the authority may write to; empty: nowhere")
     acme_trust: str = _setting("", "PEM file with what the authority's own HTTPS is trusted by; empty: the usual")
+    acme_eab_key_id: str = _setting("", "the key id that an authority gave with its account (EAB); empty: none")
+    acme_eab_key_file: str = _setting("", "file with the key that belongs to acme_eab_key_id, as the authority gave it")
 
     data_dir: Path = _setting(Path("var"), "homes, logs, certificates and the database")
     run_dir: Path = _setting(Path(), "sockets, routes and running sandboxes; empty: /run/hereabouts/…")

@@ -67,12 +67,17 @@ def _certificates(config: Config) -> None:
     refuse = partial(_refuse, config)
     if config.site_certificates not in ("local", "acme"):
         raise refuse("site_certificates", f"{config.site_certificates!r} is neither.", "Give local or acme.")
+    if config.site_certificates == "acme" and config.local:
+        problem = f"no authority signs for names under {config.domain}."
+        raise refuse("site_certificates", problem, "Give local, or set `domain` to a public name.")
     if bool(config.wildcard_certificate) != bool(config.wildcard_key):
         raise refuse("wildcard_key", "certificate and key belong together.", "Set both, or neither.")
-    for name in ("wildcard_certificate", "wildcard_key", "acme_trust"):
+    if bool(config.acme_eab_key_id) != bool(config.acme_eab_key_file):
+        raise refuse("acme_eab_key_file", "key id and key belong together.", "Set acme_eab_key_id, too, or neither.")
+    for name in ("wildcard_certificate", "wildcard_key", "acme_trust", "acme_eab_key_file"):
         file = getattr(config, name)
         if file and _is_missing(Path(file)):
-            raise refuse(name, f"there is no file {file}.", "Name an existing PEM file by its whole path.")
+            raise refuse(name, f"there is no file {file}.", "Name an existing file by its whole path.")
     if not config.acme_directory.startswith("https://"):
         raise refuse("acme_directory", f"{config.acme_directory!r} is not an https address.", "Give the directory's.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -43,6 +43,7 @@ class DjangoStore:
 
     def __init__(self) -> None:
         self._read: tuple[object, list[Website]] = (None, [])
+        self._writes = 0
 
     @_fresh
     def websites(self) -> list[Website]:
@@ -84,6 +85,12 @@ class DjangoStore:
             return
 
     @_fresh
+    def version(self) -> object:
+        """What is another one once somebody has changed the database, or this store a certificate; None: unknown."""
+        version = _version()
+        return None if version is None else (version, self._writes)
+
+    @_fresh
     def certificates(self) -> list[Certificate]:
         """Every certificate that is wanted."""
         return [row.value() for row in CertificateRow.objects.all()]
@@ -97,6 +104,7 @@ class DjangoStore:
     @_fresh
     def record_certificate(self, found: Certificate) -> None:
         """Keep how it stands; what is not wanted any more, or is of another kind now, is passed over."""
+        self._writes += 1
         held = found.details
         columns = {} if held is None else {
             "issuer": held.issuer, "subject": held.subject, "names": list(held.names), "not_before": held.not_before,
@@ -114,13 +122,40 @@ class DjangoStore:
     @_fresh
     def want_certificate(self, name: str) -> None:
         """Want one from the authority; one that is wanted already is left."""
+        self._writes += 1
         CertificateRow.objects.bulk_create([CertificateRow(name=name, kind=Kind.ACME.value)], ignore_conflicts=True)
+
+    @_fresh
+    def order_anew(self) -> None:
+        """Make every certificate from an authority due now, those in pause after a failure, too."""
+        self._writes += 1
+        CertificateRow.objects.filter(kind=Kind.ACME.value).update(renew_at=0.0, failures=0, next_try_at=0.0)
+
+    @_fresh
+    def settle_own_names(self, hosts: Collection[str], *, websites: bool) -> list[str]:
+        """Want certificates for the names that are the platform's now, and for former ones of it none any more."""
+        self._writes += 1
+        former = CertificateRow.objects.filter(domain=None).exclude(name__in=hosts)
+        gone = list(former.values_list("name", flat=True))
+        former.filter(name__in=gone).delete()
+        if websites:
+            bare = Domain.objects.filter(certificate=None, name__endswith=f".{settings.CONFIG.domain}")
+            wanted = [CertificateRow(name=each.name, domain=each, kind=Kind.ACME.value) for each in bare]
+            CertificateRow.objects.bulk_create(wanted, ignore_conflicts=True)
+        return gone
 
     @_fresh
     def custom_domains(self) -> dict[str, int]:
         """Every custom domain, with the id of its website."""
         found = Domain.objects.values_list("name", "website_id")
         return {name: website for name, website in found if is_custom(name, settings.CONFIG.domain)}
+
+    @_fresh
+    def custom_domain(self, name: str) -> int | None:
+        """The id of a custom domain's website; None for another name."""
+        if not is_custom(name, settings.CONFIG.domain):
+            return None
+        return Domain.objects.filter(name=name).values_list("website_id", flat=True).first()
 
     @_fresh
     def record_lookup(self, lookup: Lookup) -> None:

@@ -22,13 +22,14 @@ class Kind(StrEnum):
 
 
 class Fault(StrEnum):
-    """Whose it is to mend that an order failed: the owner's DNS, the authority's, or the platform's."""
+    """Whose it is to mend that an order failed: the owner's DNS, the authority's, the platform's, or only time's."""
 
     DNS = "dns"
     AUTHORITY = "authority"
     LIMIT = "limit"
     UNREACHABLE = "unreachable"
     PLATFORM = "platform"
+    WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,18 @@ class Certificate:
     def warning(self, now: float) -> str | None:
         """What its owner has to know: why there is none yet, or that it ends before long. None: all is well.
 
-        Before long is when a quarter of its life is left, long after renewals begin; half a month for uploaded ones.
+        Before long is when a quarter of its life is left, unless the authority wants it renewed later still; half a
+        month for uploaded ones.
         """
         held = self.details
         if held is None:
             return f"There is no certificate for {self.name} yet: {self.problem}" if self.problem else None
         left, quarter = held.not_after - now, (held.not_after - held.not_before) / 4
-        if left > (min(quarter, _ENDS_SOON_SECONDS) if self.kind is Kind.UPLOADED else quarter):
+        if left > (ends_soon(held) if self.kind is Kind.UPLOADED else quarter):
             return None
-        when = f"ends in {_span(left)}" if left > 0 else "has ended"
+        if self.kind is Kind.ACME and now < self.renew_at and left > 0 and not self.problem:
+            return None
+        when = f"ends in {span(left)}" if left > 0 else "has ended"
         if self.kind is Kind.UPLOADED:
             return f"The certificate of {self.name} {when}. Upload a new one."
         why = f": {self.problem}" if self.problem else "."
@@ -108,6 +112,11 @@ class Listed:
         return None if self.not_after is None else int((self.not_after - now) // 86_400)
 
 
+def ends_soon(held: Details) -> float:
+    """With how many seconds left a person has to put a new one in its place: 15 days, or a quarter of a short life."""
+    return min(_ENDS_SOON_SECONDS, (held.not_after - held.not_before) / 4)
+
+
 def file_name(name: str) -> str:
     """What a certificate's file is called: ``{name}.pem``; the MD5 stands for a name too long for a file's.
 
@@ -123,7 +132,7 @@ def lock_name(name: str) -> str:
     return str(crc32(name.encode()) % 64)
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """A time in days, or in hours where it is less than two days."""
     if seconds >= 2 * 86_400:
         return f"{seconds / 86_400:.0f} days"

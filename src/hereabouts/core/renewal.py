@@ -17,6 +17,8 @@ _SPREAD = 1 / 30
 """Of the lifetime, before that: certificates of the same moment are not renewed at the same moment."""
 _LATEST = 0.9
 """Of the lifetime: whatever the authority suggests, a renewal that then fails still has some tries left."""
+_SOONEST, _SOONEST_SECONDS = 1 / 20, 6 * 3600.0
+"""Of the lifetime, and at most: an authority whose windows have always passed is not asked for one after the other."""
 _TELL_AT = 3 / 4
 
 _FIRST_PAUSE = 60.0
@@ -46,13 +48,15 @@ def lifetime(details: Details) -> float:
 
 
 def renew_at(name: str, details: Details, window: Window | None = None) -> float:
-    """When to renew: within the authority's window, else at two thirds of the lifetime, never in its last tenth.
+    """When to renew: within the authority's window, else at two thirds of the lifetime.
 
-    A window that ends before it begins counts as none (RFC 9773, 4.2).
+    Never in its last tenth, nor in the hours after its beginning. A window that ends before it begins counts as none
+    (RFC 9773, 4.2).
     """
     share, life = fraction(name, details.fingerprint), lifetime(details)
     if window is not None and window.end > window.start:
-        chosen = window.start + share * (window.end - window.start)
+        soonest = details.not_before + min(_SOONEST * life, _SOONEST_SECONDS)
+        chosen = max(soonest, window.start + share * (window.end - window.start))
     else:
         chosen = details.not_before + (_RENEW_AT - _SPREAD * share) * life
     return min(chosen, details.not_before + _LATEST * life)

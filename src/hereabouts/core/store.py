@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from hereabouts.core.certificate import Certificate, Lookup
@@ -31,6 +31,9 @@ class Store(Protocol):
 class CertificateStore(Protocol):
     """The database as the certificates' loop sees it. Calls block; they come from one thread only."""
 
+    def version(self) -> object:
+        """What is another one once something of all this may have changed; None where nothing can tell."""
+
     def certificates(self) -> Sequence[Certificate]:
         """Every certificate that is wanted, of every account."""
 
@@ -43,8 +46,20 @@ class CertificateStore(Protocol):
     def want_certificate(self, name: str) -> None:
         """Want one from the authority for a name of the platform itself. One that is wanted already is left."""
 
+    def order_anew(self) -> None:
+        """Make every certificate from an authority due now, those in pause after a failure, too."""
+
+    def settle_own_names(self, hosts: Collection[str], *, websites: bool) -> Collection[str]:
+        """Want none any more for names without a website that are none of ``hosts``; returns those.
+
+        With ``websites`` one from the authority is wanted for each website's name under the sites domain.
+        """
+
     def custom_domains(self) -> Mapping[str, int]:
         """Every custom domain, with the id of its website."""
+
+    def custom_domain(self, name: str) -> int | None:
+        """The id of a custom domain's website; None for another name."""
 
     def record_lookup(self, lookup: Lookup) -> None:
         """Keep what the DNS said. A domain that was deleted meanwhile is passed over."""

@@ -197,7 +197,8 @@ def prepare(config: Config, environ: Mapping[str, str]) -> list[Recipe]:
     """Make everything that the processes find in place when they start; how to run them. Safe to repeat."""
     ground.directories(config)
     source = Path(hereabouts.__file__).parent
-    given = [Path(file) for file in (config.wildcard_certificate, config.wildcard_key) if file]
+    named = (config.wildcard_certificate, config.wildcard_key, config.acme_trust, config.acme_eab_key_file)
+    given = [Path(file) for file in named if file]
     view.enter(
         [config.data_dir, config.run_dir, Path(sys.prefix), Path(sys.base_prefix), source, ingress.sources()]
         + [place for file in given for place in (file.parent, file.resolve().parent)]

@@ -10,13 +10,14 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
 from hereabouts.config import Config
 from hereabouts.core import lifecycle
+from hereabouts.core.certificate import Certificate
 from hereabouts.core.lifecycle import Instance, Lead, Seen
 from hereabouts.core.store import Store
 from hereabouts.core.webapp import Observation, Website
@@ -34,6 +35,7 @@ from hereabouts.supervisor.starts import StartQueue
 
 _TICK_SECONDS = 5.0
 _ROTATE_SECONDS = 1.0
+_FIRST_SWEEP_SECONDS, _SWEEP_SECONDS = 120.0, 3600.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 _LEADS = {"": Lead.NOWHERE, Lead.WAIT.value: Lead.WAIT, Lead.DISABLED.value: Lead.DISABLED}
@@ -74,6 +76,7 @@ class Supervisor:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._hosts: dict[str, int] = {}
         self._stalls = Stalls()
+        self._sweep_at = time.monotonic() + _FIRST_SWEEP_SECONDS
         self._metrics = metrics.Metrics(config, self._keepers)
         self._stop = asyncio.Event()
 
@@ -120,12 +123,12 @@ class Supervisor:
         found = await self._find_sandboxes()
         wanted: dict[int, Website] = {}
         observed: dict[int, Observation] = {}
-        certified: set[str] = set()
+        certified: Sequence[Certificate] = ()
         while not self._stop.is_set():
             try:
                 wanted = {website.id: website for website in await self._read(self._store.websites)}
                 observed = dict(await self._read(self._store.observations))
-                certified = {certificate.name for certificate in await self._read(self._store.certificates)}
+                certified = await self._read(self._store.certificates)
                 break
             except Exception as error:
                 log.error("The database does not answer: %s. Trying again.", error)
@@ -213,9 +216,21 @@ class Supervisor:
             await self._look_at_all()
         with _going_on("Looking at certificates"):
             await asyncio.to_thread(self._certificates.look, tuple(self._hosts))
+        await self._sweep_certificates()
         with _going_on("Looking for websites that do not answer"):
             self._stalls.look(time.monotonic())
             await asyncio.gather(*(k.look_for_stall(self._stalls) for k in list(self._keepers.values()) if k.sandboxes))
+
+    async def _sweep_certificates(self) -> None:
+        """Soon after the start, when nothing is on its way any more, and then now and then."""
+        if time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + _SWEEP_SECONDS
+        try:
+            certified = await self._read(self._store.certificates)
+            await asyncio.to_thread(self._certificates.sweep, tuple(self._hosts), certified)
+        except Exception as error:
+            log.error("Certificates could not be looked through: %s. Trying again in an hour.", error)
 
     async def _look_at_all(self) -> None:
         try:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from hereabouts import files
 from hereabouts.config import Config
-from hereabouts.core.certificate import Listed
+from hereabouts.core.certificate import Certificate, Listed
 from hereabouts.core.webapp import Account, parse_account_name
 from hereabouts.errors import CertificateRefused
 from hereabouts.sandbox import homes
@@ -50,8 +50,11 @@ class Certificates(names.Certificates, Protocol):
     def withdraw(self, name: str) -> None:
         """Show the name's own no longer."""
 
-    def take_over(self, names: Collection[str], certified: Collection[str]) -> None:
-        """Install what was offered for ``certified`` names meanwhile; remove what is of no name of a website."""
+    def take_over(self, names: Collection[str], certified: Collection[Certificate]) -> None:
+        """Install what was offered meanwhile for names that have a row; remove what is of no name of a website."""
+
+    def sweep(self, names: Collection[str], certified: Collection[Certificate]) -> None:
+        """Remove what is of no name of a website, tell what is lost."""
 
     def listed(self) -> list[Listed]:
         """The operator's own, and those of the local authority."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
@@ -13,6 +15,7 @@ from tests.pebble import Request
 from tests.platform import wait_for
 
 SERVER_INTERNAL = "urn:ietf:params:acme:error:serverInternal"
+MALFORMED = "urn:ietf:params:acme:error:malformed"
 RATE_LIMITED = "urn:ietf:params:acme:error:rateLimited"
 
 
@@ -84,6 +87,33 @@ def test_one_who_waits_too_shortly_is_told_and_the_order_goes_on(stage: Stage) -
     wait_for(lambda: stage.certified(name), 30, "the certificate")
 
 
+def test_it_is_not_done_before_visitors_see_it(stage: Stage) -> None:
+    name, issued = stage.fresh(), threading.Event()
+    installed = stage.platform.config.certificates / "own" / f"{name}.pem"
+
+    def rule(request: Request) -> None:
+        if request.path.startswith("/certZ") and not request.answered and not issued.is_set():
+            stage.send("nginx", signal.SIGSTOP)
+            issued.set()
+
+    stage.door.rule = rule
+    stage.want(name)
+    try:
+        with ThreadPoolExecutor(1) as caller:
+            caller.submit(stage.issue, name)
+            assert issued.wait(60)
+            wait_for(installed.exists, 60, "the supervisor's part")
+
+            assert stage.issue(name, 3) != {"status": "done"}
+            assert not stage.row(name)["fingerprint"]
+
+            stage.send("nginx", signal.SIGCONT)
+    finally:
+        stage.send("nginx", signal.SIGCONT)
+    wait_for(lambda: stage.issue(name) == {"status": "done"}, 60, "the end")
+    assert stage.row(name)["fingerprint"] == stage.fingerprint(name)
+
+
 def test_a_name_that_leads_elsewhere_is_not_ordered_and_what_was_found_is_told(stage: Stage) -> None:
     name = stage.fresh()
     stage.pebble.names.lead(name, "192.0.2.77")
@@ -133,21 +163,30 @@ def test_an_uploaded_certificate_is_left_alone(stage: Stage) -> None:
     assert stage.orders() == before
 
 
-def test_an_authority_in_trouble_is_told_apart_from_one_that_refuses(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "told"),
+    [
+        (500, {"type": SERVER_INTERNAL, "detail": "away"}, "unreachable", "says: away (serverInternal)"),
+        (500, {"type": MALFORMED, "detail": "null"}, "unreachable", "says: null (malformed)"),
+        (503, {"detail": "back soon"}, "unreachable", "says: back soon (HTTP 503)"),
+        (503, b"back soon", "unreachable", "localhost is out of order: HTTP 503."),
+        (429, b"slowly", "limit", "localhost takes no more requests now: HTTP 429."),
+    ],
+)
+def test_an_authority_in_trouble_is_told_apart_from_one_that_refuses(
+    stage: Stage, status: int, body: object, kind: str, told: str
+) -> None:
     name = stage.fresh()
-
-    def broken(request: Request) -> tuple[int, dict[str, str], object] | None:
-        if request.path != "/order-plz" or request.answered:
-            return None
-        return 500, {}, {"type": SERVER_INTERNAL, "detail": "the signer is away", "status": 500}
-
-    stage.door.rule = broken
+    stage.door.rule = lambda request: (status, {"Retry-After": "500"}, body) if request.path == "/order-plz" else None
     stage.want(name)
+    before = time.time()
 
     answer = stage.issue(name)
 
-    assert (answer["status"], answer["kind"]) == ("failed", "unreachable")
-    assert answer["problem"] == "The certificate authority says: the signer is away (serverInternal)"
+    assert (answer["status"], answer["kind"]) == ("failed", kind)
+    assert answer["problem"] == f"The certificate authority {told}"
+    assert 499 < answer["retry_at"] - before < 600
+    assert stage.row(name)["next_try_at"] >= answer["retry_at"]
 
 
 @pytest.mark.parametrize("as_date", [False, True])

@@ -89,12 +89,17 @@ def test_what_ends_soon_comes_first_and_is_told_by_doctor(data: Path, hereabouts
 
 
 @pytest.mark.parametrize(
-    ("days", "ok", "words"),
-    [(60, True, "1, none"), (9, False, "ends in 9 days. Put a new one into"), (None, False, "is not in use")],
+    ("age", "days", "ok", "words"),
+    [
+        (1, 60, True, "1, none"),
+        (80, 9, False, "ends in 9 days. Put a new one into"),
+        (1, 5, True, "1, none"),  # of a life of six days
+        (1, None, False, "is not in use"),
+    ],
 )
-def test_the_operators_wildcard(data: Path, hereabouts: Run, days: int | None, ok: bool, words: str) -> None:
+def test_the_operators_wildcard(data: Path, hereabouts: Run, age: int, days: int | None, ok: bool, words: str) -> None:
     given = {"wildcard_certificate": str(data / "w.pem"), "wildcard_key": str(data / "w.key"), "domain": "sites.test"}
-    cert, key = Authority().sign("*.sites.test", end=(days or 1) * DAY)
+    cert, key = Authority().sign("*.sites.test", start=-age * DAY, end=(days or 1) * DAY)
     (data / "w.pem").write_text(cert)
     (data / "w.key").write_text(key)
     if days:

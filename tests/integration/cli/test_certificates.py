@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hereabouts.certificates import local
 from hereabouts.certificates.own import Certificates
 from hereabouts.config import Config, load
+from hereabouts.core.certificate import Certificate, Kind
 
 
 @pytest.fixture
@@ -132,3 +133,19 @@ def test_what_nobody_has_any_more_is_removed_once_it_is_old(config: Config) -> N
     own.take_over(["demo.localhost"], [])
     left = [local.certificate_file(config, f"{name}.localhost").exists() for name in ("demo", "gone", "new")]
     assert left == [True, False, True]
+
+
+def test_what_is_uploaded_stays_and_is_told_once_it_is_lost(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    own, place = Certificates(config), config.certificates / "own"
+    place.mkdir(parents=True)
+    for name in ("kept.test", "former.test"):
+        (place / f"{name}.pem").write_text("")
+        os.utime(place / f"{name}.pem", (0, 0))
+    held = [Certificate(name, Kind.UPLOADED) for name in ("kept.test", "lost.test")]
+
+    own.sweep([], held)
+
+    assert [path.name for path in place.iterdir()] == ["kept.test.pem"]
+    assert caplog.messages == [
+        "The certificate that was uploaded for lost.test is lost. Its owner has to upload it again."
+    ]
