@@ -13,6 +13,7 @@ import os
 import random
 import select
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -29,6 +30,7 @@ from benchmarks import remains
 from benchmarks.report import Row
 from benchmarks.stage import Stage
 from benchmarks.witnesses import Blow, Visits, told
+from hereabouts.core.lifecycle import RELOAD_FAILED
 from hereabouts.daemons import health, processes, record
 from hereabouts.sandbox import runtime
 
@@ -141,11 +143,12 @@ class Chaos:
     # Changes: what was lost with the process that was to carry it out is repeated, as any client's would be
 
     def change(self, method: str, path: str, **kwargs: object) -> int:
-        """An API call; its answer's code, 0 when it was lost."""
+        """An API call; its answer's code. 0 when it was lost, 202 when it is stored and will be carried out."""
         try:
-            return self.account.call(method, path, **kwargs).status_code
+            answer = self.account.call(method, path, **kwargs)
         except requests.RequestException:
             return 0
+        return 202 if '"reload_pending"' in answer.text else answer.status_code
 
     def insist(self, codes: set[int], method: str, path: str, **kwargs: object) -> None:
         """The same until it is answered with one of these codes; what is not in 20 s is noted."""
@@ -159,8 +162,8 @@ class Chaos:
             self.late.append(f"{method} {path} {kwargs or ''} did not come through: {answers}")
 
     def reload(self, chance: random.Random) -> None:
-        """Reload a site."""
-        self.insist({200}, "POST", f"{chance.choice(self.domains)}/reload/")
+        """Reload a site. (A reload that is pending is not repeated: that would be another one.)"""
+        self.insist({200, 202}, "POST", f"{chance.choice(self.domains)}/reload/")
 
     def switch(self, chance: random.Random) -> None:
         """Disable a site and enable it again."""
@@ -235,7 +238,7 @@ class Chaos:
     def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            with contextlib.suppress(requests.RequestException, OSError, KeyError, ValueError):
+            with contextlib.suppress(requests.RequestException, OSError, KeyError, ValueError, sqlite3.Error):
                 if condition():
                     return True
             time.sleep(0.05)
@@ -254,7 +257,20 @@ class Chaos:
         if any(mine[domain]["state"]["status"] != "running" or not self.serves(domain) for domain in self.domains):
             return False
         self.left = self.leftovers({site["id"] for site in websites}, set(mine))
-        return not self.left
+        return not self.left and self.up_to_date({domain: site["state"]["detail"] for domain, site in mine.items()})
+
+    def up_to_date(self, details: dict[str, str | None]) -> bool:
+        """Whether visitors are led to the generation of each site that the database wants.
+
+        But for one whose new process was killed as it started, while the old one lived: its owner is told that.
+        """
+        with contextlib.closing(sqlite3.connect(f"file:{self.config.sqlite_file}?mode=ro", uri=True)) as database:
+            wanted = dict(database.execute("SELECT id, generation FROM control_website").fetchall())
+        routes = {domain: str((self.config.routes / domain).readlink()) for domain in self.domains}
+        return all(
+            routes[domain].startswith(f"{number}-{wanted[number]}-") or details[domain] == _KILLED
+            for domain, number in self.ids.items()
+        )
 
     def leftovers(self, wanted: set[int], domains: set[str]) -> list[str]:
         """What is there that belongs to none of these websites."""
@@ -265,13 +281,14 @@ class Chaos:
         return not self.visits.unexplained(self.blows) and not self.late and not self.left
 
 
+_KILLED = f"{RELOAD_FAILED}It was ended by signal 9 (SIGKILL)."
 _BEHIND = ("supervisor", "control", "certificates")
 """The processes that no visitor's request goes through."""
 
 
 def play(seconds: float, seed: int) -> Chaos:
     """One run on a platform of its own."""
-    with platform(CRASH_LIMIT="10", HOLD_SECONDS="30") as made:
+    with platform(CRASH_LIMIT="10", HOLD_SECONDS="30", START_SECONDS="60") as made:
         account = Account(made, "demo", made.cli("token", "create", "demo").stdout.strip())
         account.write("chaos.py", APP)
         chaos = Chaos(made, account, seed)
