@@ -182,7 +182,7 @@ def _measure(made: certified.Stage, call: Callable[[], None]) -> _Measured:
     config, pids = made.platform.config, made.platform.pids()
     before = {name: _cpu(name, pid) for name, pid in pids.items()}
     visitor = _Steady(_visit(made.platform.http))
-    question = _Steady(lambda: poke.ask(config.supervisor_socket, f"hold {_SITE} 1", seconds=30) == "go")
+    question = _Steady(lambda: poke.ask(config.supervisor_socket, f"hold {_SITE} 1 {time.time()}", seconds=30) == "go")
     began = time.monotonic()
     call()
     took = time.monotonic() - began
