@@ -245,7 +245,10 @@ class Issuer:
             await self._wanted(name)
             await self._install(name, content, details)
             renewed = Certificate(name, Kind.ACME, details, renewal.renew_at(name, details))
-            await self._record_surely(renewed)
+            if not await self._record_surely(renewed):  # the domain went meanwhile
+                await self._withdraw(name)
+                await self._in_thread(lambda: self._authority.orders.forget(name))
+                raise OrderFailed(Fault.PLATFORM, f"{name} was removed while its certificate was being installed.")
         await self._in_thread(lambda: self._authority.orders.forget(name))
         return details
 
@@ -280,6 +283,13 @@ class Issuer:
             raise OrderFailed(Fault.PLATFORM, f"The certificate could not be installed: {answer.partition(' ')[2]}")
         await self._until_shown(name, details)
 
+    async def _withdraw(self, name: str) -> None:
+        """Have it shown no more; a supervisor that is away sees to that when it starts."""
+        with suppress(PlatformNotRunning):
+            await self._in_thread(
+                lambda: poke.ask(self._config.supervisor_socket, f"withdraw {name}", seconds=_INSTALL_SECONDS)
+            )
+
     async def _until_shown(self, name: str, details: Details) -> None:
         deadline = time.monotonic() + _SHOWN_SECONDS
         while True:
@@ -298,12 +308,13 @@ class Issuer:
         held = certificate.details
         return found is not None and held is not None and pem.details(found).fingerprint == held.fingerprint
 
-    async def _record(self, certificate: Certificate) -> None:
-        await self._read(lambda: self._store.record_certificate(certificate))
+    async def _record(self, certificate: Certificate) -> bool:
+        known = await self._read(lambda: self._store.record_certificate(certificate))
         if certificate.name in self._known:
             self._known[certificate.name] = certificate
+        return known
 
-    async def _record_surely(self, certificate: Certificate) -> None:
+    async def _record_surely(self, certificate: Certificate) -> bool:
         """Keep how it stands, also when the database is locked or full for a while."""
         deadline = time.monotonic() + _DATABASE_SECONDS
         while True:

@@ -102,15 +102,15 @@ class DjangoStore:
         return row.value() if row else None
 
     @_fresh
-    def record_certificate(self, found: Certificate) -> None:
-        """Keep how it stands; what is not wanted any more, or is of another kind now, is passed over."""
+    def record_certificate(self, found: Certificate) -> bool:
+        """Keep how it stands; False for what is not wanted any more, or is of another kind now."""
         self._writes += 1
         held = found.details
         columns = {} if held is None else {
             "issuer": held.issuer, "subject": held.subject, "names": list(held.names), "not_before": held.not_before,
             "not_after": held.not_after, "fingerprint": held.fingerprint,
         }  # fmt: skip
-        CertificateRow.objects.filter(name=found.name, kind=found.kind.value).update(
+        known = CertificateRow.objects.filter(name=found.name, kind=found.kind.value).update(
             **columns,
             renew_at=found.renew_at,
             asked_at=found.asked_at,
@@ -118,6 +118,7 @@ class DjangoStore:
             next_try_at=found.next_try_at,
             problem=found.problem,
         )
+        return known > 0
 
     @_fresh
     def want_certificate(self, name: str) -> None:

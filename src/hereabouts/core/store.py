@@ -40,8 +40,8 @@ class CertificateStore(Protocol):
     def certificate(self, name: str) -> Certificate | None:
         """One of them, or None where none is wanted."""
 
-    def record_certificate(self, certificate: Certificate) -> None:
-        """Keep how it stands. One that is not wanted any more, or is of another kind now, is passed over."""
+    def record_certificate(self, certificate: Certificate) -> bool:
+        """Keep how it stands. False for one that is not wanted any more, or is of another kind now."""
 
     def want_certificate(self, name: str) -> None:
         """Want one from the authority for a name of the platform itself. One that is wanted already is left."""

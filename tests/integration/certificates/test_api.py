@@ -139,7 +139,7 @@ def test_an_upload_is_shown_and_an_order_takes_its_place(stage: Stage, pia: Acco
     assert stage.row(name)["fingerprint"] == stage.fingerprint(name)
 
 
-@pytest.mark.parametrize("change", ["DELETE", "POST"])
+@pytest.mark.parametrize("change", ["DELETE", "POST", "website"])
 def test_a_change_meanwhile_waits_for_an_order_that_is_being_installed(stage: Stage, pia: Account, change: str) -> None:
     name = stage.fresh()
     pia.create(COMMAND, name)
@@ -158,17 +158,21 @@ def test_a_change_meanwhile_waits_for_an_order_that_is_being_installed(stage: St
             order = pool.submit(ssl, pia, "POST", name, json=ORDER)
             assert issued.wait(60)
             wait_for(offered.exists, 30, "the offer")
-            other = pool.submit(ssl, pia, change, name, json={"cert": cert, "private_key": key})
+            if change == "website":
+                other = pool.submit(pia.call, "DELETE", f"{name}/")
+            else:
+                other = pool.submit(ssl, pia, change, name, json={"cert": cert, "private_key": key})
             time.sleep(0.5)  # in which it would overtake the order, if it could
         finally:
             supervisor.resume()
-    assert (order.result().status_code, other.result().status_code) == (200, 204 if change == "DELETE" else 200)
-    if change == "DELETE":
-        assert stage.rows(name) == {}
-        assert not stage.certified(name)
-    else:
+    codes = {"DELETE": (200, 204), "POST": (200, 200), "website": (503, 204)}
+    assert (order.result().status_code, other.result().status_code) == codes[change]
+    if change == "POST":
         assert (stage.row(name)["kind"], stage.row(name)["issuer"]) == ("user-provided", "Uploads")
         assert stage.row(name)["fingerprint"] == stage.fingerprint(name)
+    else:
+        assert stage.rows(name) == {}
+        assert not stage.certified(name)
 
 
 def test_a_domain_is_taken_over_by_a_record_in_the_dns(stage: Stage, pia: Account, paul: Account) -> None:
