@@ -46,7 +46,7 @@ class Series:
     """One line: a number, or None where nothing is known, for each time of the chart.
 
     ``kind`` is its class in style.css: mark, good, info, warn, bad; first, second, third. What is ``rare`` is drawn
-    only where there is any of it, so that it is seen.
+    only where it is a pixel high: along the base it would look like something that is always there.
     """
 
     name: str
@@ -141,7 +141,7 @@ def line_chart(
     top, levels = _levels(highest, unit)
     lines, said = [], []
     for number, each in enumerate(series):
-        runs = _runs(times, _present(each.values) if each.rare else each.values, step)
+        runs = _runs(times, _seen(each.values, top / HEIGHT) if each.rare else each.values, step)
         placed = [[_place(at, value, begin, end, top) for at, value in run] for run in runs]
         known = [value for value in each.values if value is not None]
         latest = unit.text(known[-1]) if known else "–"
@@ -189,7 +189,7 @@ def of_website(website_id: int, period: str, now: float) -> list[Chart]:
         one("Sent", BYTE_RATE, lambda sample: sample.bytes_out / max(1, sample.seconds)),
         one("Processor", PERCENT, lambda sample: sample.cpu_seconds / max(1, sample.seconds), "Of one core"),
         one("Memory", BYTES, lambda sample: sample.memory_bytes or None),
-        one("Started again", COUNT, lambda sample: sample.restarts, "After an end of its own"),
+        one("Restarts", COUNT, lambda sample: sample.restarts, "Started again by itself"),
     ]
 
 
@@ -253,10 +253,11 @@ def _runs(times: Sequence[int], values: Sequence[float | None], step: int) -> li
     return runs
 
 
-def _present(values: Sequence[float | None]) -> list[float | None]:
-    """The values without zeros that have nothing but zeros beside them."""
-    around = zip([0.0, *values[:-1]], [*values[1:], 0.0], strict=True)
-    return [value if value or any(beside) else None for value, beside in zip(values, around, strict=True)]
+def _seen(values: Sequence[float | None], least: float) -> list[float | None]:
+    """The values without those that are less than ``least``, as are both beside them."""
+    high = [value is not None and value >= least for value in values]
+    around = zip([False, *high[:-1]], high, [*high[1:], False], strict=True)
+    return [value if any(each) else None for value, each in zip(values, around, strict=True)]
 
 
 def _place(at: int, value: float, begin: int, end: int, top: float) -> str:
