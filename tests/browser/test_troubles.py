@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
 from tests.authority import certificate, key_pem, new_key, pem
 from tests.browser.conftest import PHONE, Visitor, visitor
@@ -67,6 +67,20 @@ def test_a_page_that_looks_again_goes_on_when_it_can_and_ends_when_all_is_gone(w
     expect(page.locator("[data-again]")).to_have_count(0)
     page.get_by_role("link", name="To your websites").click()
     page.wait_for_url(re.compile(r"/websites/?$"))
+    _forgive(window)
+
+
+def test_an_order_shows_that_it_is_under_way(window: Visitor, website: str) -> None:
+    page = window.open(f"/websites/{website}/domains")
+    held: list[Route] = []
+    page.route(re.compile(r"/domains/?$"), lambda route: held.append(route))
+    button = page.get_by_role("button", name="Order a certificate")
+    button.click()
+    expect(page.get_by_text("Asking the authority")).to_be_visible()
+    expect(button).to_be_disabled()
+    held[0].abort()
+    expect(page.locator("#trouble")).to_contain_text("The platform gave no answer")
+    expect(button).to_be_enabled()
     _forgive(window)
 
 
