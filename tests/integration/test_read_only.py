@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.authority import Authority
+from tests.integration.dashboard.conftest import PASSWORD, Person
 from tests.integration.sites import newer, sandboxes, server_pid
 from tests.integration.test_faults import COMMAND, RECEIVES
 from tests.platform import Account, Platform, platform, wait_for
@@ -127,6 +128,34 @@ def _runs(pid: int) -> bool:
         return False
 
 
+def _sign_in(place: Platform) -> Person:
+    """An operator's browser, with a message for its next page."""
+    place.cli("user", "add", "olivia", "--operator", "--password-stdin", input=f"{PASSWORD}\n")
+    olivia = Person(place).sign_in("olivia")
+    assert olivia.post("/account/sessions/", {"session": "others"}).status_code == 303
+    return olivia
+
+
+def _pages_are_shown(place: Platform, olivia: Person) -> None:
+    """Whoever is signed in sees how things are; who changes something is told why that can't be."""
+    for path in (
+        "/websites/",
+        f"/websites/{DOMAIN}/",
+        f"/websites/{DOMAIN}/domains/",
+        "/operator/",
+        "/operator/audit/",
+    ):
+        assert olivia.get(path).status_code == 200, path
+    assert "All other sessions are ended." in olivia.get("/account/sessions/").text
+    for refused in (
+        olivia.post(f"/websites/{DOMAIN}/reload/", form=f"/websites/{DOMAIN}/"),
+        Person(place).post("/sign-in/", {"username": "olivia", "password": PASSWORD}),
+    ):
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+        assert READ_ONLY in refused.text
+        assert "hereabouts doctor" in refused.text
+
+
 def test_a_disk_that_becomes_read_only(disk: Disk, place: Platform) -> None:
     carol = place.account("carol")
     carol.write("faults.py", RECEIVES)
@@ -136,6 +165,7 @@ def test_a_disk_that_becomes_read_only(disk: Disk, place: Platform) -> None:
     cert, key = Authority().sign(DOMAIN)
     ssl = f"{place.api}/api/v1/user/carol/domains/{DOMAIN}/ssl/"
     assert carol.session.post(ssl, json={"cert": cert, "private_key": key}).json() == {"status": "OK"}
+    olivia = _sign_in(place)
     disk.fail()
     before = _wanted(carol)
     processes = [server_pid(place, one) for one in (website, latest)]
@@ -155,6 +185,7 @@ def test_a_disk_that_becomes_read_only(disk: Disk, place: Platform) -> None:
         assert READ_ONLY in answer.json()["detail"]
         assert "hereabouts doctor" in answer.json()["detail"]
     assert _wanted(carol) == before
+    _pages_are_shown(place, olivia)
 
     # So is the operator.
     added = place.cli("user", "add", "dave", "--password-stdin", input="correct horse battery staple\n", check=False)

@@ -85,3 +85,12 @@ def test_a_small_line_for_lists() -> None:
     found = charts.sparkline([0, 2, 1], "3 requests in the last hour")
     assert found.path == "M0 22L48 2L96 12"
     assert charts.sparkline([], "none").path == ""
+
+
+def test_what_is_rare_is_drawn_only_where_there_is_any() -> None:
+    times = [BEGIN + 20 * number for number in range(6)]
+    series = [Series("2xx", "good", [4.0] * 6), Series("5xx", "bad", [0, 0, 0, 2.0, 0, 0], rare=True)]
+    found = charts.line_chart("Title", times, series, begin=BEGIN, end=BEGIN + HOUR, step=20, unit=COUNT)
+    assert found.lines[1].path == f"M11.11 {HEIGHT}L16.67 {HEIGHT // 2}L22.22 {HEIGHT}"
+    assert [row[2] for row in found.rows] == ["0", "0", "0", "2", "0", "0"]
+    assert found.summary == "2xx latest 4, at most 4; 5xx latest 0, at most 2"

@@ -7,6 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from django.template.loader import render_to_string
+
+from hereabouts.control.dashboard.headers import POLICY
+
 _Scope = dict[str, Any]
 _Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 _Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -38,7 +42,7 @@ class WholeBodies:
         except ConnectionError:
             return
         if body is None:
-            await _refuse(send)
+            await _refuse(send, page=not scope["path"].startswith("/api/"))
             return
         if body:
             kept = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
@@ -77,8 +81,15 @@ async def _read(receive: _Receive) -> bytes | None:
             return bytes(body) if size <= MAX_BODY else None
 
 
-async def _refuse(send: _Send) -> None:
-    body = json.dumps({"detail": f"The body is larger than {MAX_BODY >> 20} MB."}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def _refuse(send: _Send, *, page: bool) -> None:
+    said = f"The body is larger than {MAX_BODY >> 20} MB."
+    headers = [(b"content-type", b"application/json")]
+    body = json.dumps({"detail": said}).encode()
+    if page:
+        text = f"At most {MAX_BODY >> 20} MB can be taken at a time, and nothing was changed. Go back and send less."
+        context = {"title": "That was too much", "text": text}
+        body = render_to_string("dashboard/trouble.html", context).encode()
+        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", POLICY.encode())]
+    headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -25,7 +25,7 @@ from hereabouts.config import Config
 from hereabouts.control import metrics, services
 from hereabouts.control.api.throttling import count_stranger
 from hereabouts.control.models import Certificate, Website
-from hereabouts.core.metrics import CLASSES, LATENCY_BOUNDS, Totals
+from hereabouts.core.metrics import CLASSES, LATENCY_BOUNDS
 from hereabouts.core.webapp import Status
 
 _CURRENT_SECONDS = 60
@@ -101,7 +101,9 @@ def _traffic(websites: Iterable[Website]) -> Iterator[Metric]:
     current = time.time() - _CURRENT_SECONDS
     for website in websites:
         labels = (website.domain_name, website.account.username)
-        found = metrics.totals(website.pk) or Totals()
+        found = metrics.totals(website.pk)
+        if found is None:  # nothing yet, or it can't be read: a 0 would count as a new beginning
+            continue
         for name, count in zip(CLASSES, found.answers, strict=True):
             answers.add_metric([*labels, name], count)
         latency.add_metric(labels, _cumulated(found.latency), found.latency_seconds)

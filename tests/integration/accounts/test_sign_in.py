@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import statistics
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from hereabouts.core.pauses import Limit
+from hereabouts.daemons.environ import environment
 from tests.integration.accounts.conftest import PASSWORD, Browser, House, house, until_refused
 
 ACCOUNT_PAGES = ["/account/", "/account/token/", "/account/password/", "/account/sessions/", "/account/two-factor/"]
@@ -44,11 +47,25 @@ def test_cookies_are_closed_to_scripts_and_other_sites(home: House) -> None:
         assert "Domain" not in line
 
 
+PLANT = """\
+import django
+django.setup()
+from hereabouts.control.dashboard.sessions import SessionStore
+store = SessionStore()
+store.create()
+print(store.session_key)
+"""
+
+
 def test_a_session_key_that_somebody_planted_is_not_taken(home: House) -> None:
-    planted = "abcdefghijklmnopqrstuvwxyz012345"
+    """One that the database knows, with nobody signed in: it would be taken over if it were not changed."""
+    planted = subprocess.run(
+        [sys.executable, "-c", PLANT], env=environment(home.config), cwd="/", text=True, check=True, capture_output=True
+    ).stdout.strip()
     browser = home.browser()
     browser.cookies["__Host-session"] = planted
     assert browser.sign_in("alice").status_code == 302
+    assert browser.is_in()
     assert browser.session != planted
     assert not Browser(home.config, cookies={"__Host-session": planted}).is_in()
 

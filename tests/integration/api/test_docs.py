@@ -84,13 +84,15 @@ def test_the_reference_and_all_it_loads_come_from_here(anyone: httpx.Client, pat
     page = anyone.get(path, headers={"Accept": accept})
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert len(loaded) >= 3
+    assert len(loaded) >= 4
     for address in loaded:
-        assert address.startswith("/static/"), address
+        assert address.startswith(("/static/", path)), address
         asset = anyone.get(address)
         assert asset.status_code == 200
         assert "Access-Control-Allow-Origin" not in asset.headers
-    assert anyone.get(re.findall(r'url: "([^"]+)"', page.text)[0].replace("\\u002D", "-")).json()["openapi"]
+    script = anyone.get(next(address for address in loaded if address.startswith(path)))
+    assert script.headers["Content-Type"] == "application/javascript"
+    assert anyone.get(re.findall(r'url: "([^"]+)"', script.text)[0].replace("\\u002D", "-")).json()["openapi"]
 
 
 def test_other_methods(anyone: httpx.Client) -> None:

@@ -144,3 +144,4 @@ def test_what_prometheus_reads(config: Config, alice: Caller, operator: Caller, 
     assert found["hereabouts_memory_bytes", *who] == 40 << 20
     states = {name: found["hereabouts_websites", ("state", name)] for name in ("running", "disabled", "crashed")}
     assert states == {"running": 1, "disabled": 1, "crashed": 0}
+    assert {dict(labels)["domain"] for _, *labels in found if "domain" in dict(labels)} == {"alice.example.org"}

@@ -6,6 +6,7 @@ import html
 import re
 import time
 from collections.abc import Iterator
+from zlib import crc32
 
 import psutil
 import pytest
@@ -101,8 +102,8 @@ def test_a_form_from_elsewhere_is_refused(bob_in: Person, bob: Account, website:
 
 
 def test_actions_are_no_links(bob_in: Person, website: str) -> None:
-    for path in ("reload/", "enabled/"):
-        assert bob_in.get(PAGE + path).status_code == 405
+    for path in (PAGE + "reload/", PAGE + "enabled/", "/websites/new/recipe/"):
+        assert bob_in.get(path).status_code == 405
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -162,7 +163,7 @@ def test_the_name_is_judged_while_it_is_typed(bob_in: Person, website: str, type
 
 def test_the_command_follows_name_and_framework_until_it_is_edited(bob_in: Person) -> None:
     def command(**given: str) -> str:
-        text = bob_in.get("/websites/new/recipe/", params=given).text
+        text = bob_in.post("/websites/new/recipe/", given, form="/websites/new/").text
         found = re.search(r"<textarea[^>]*>(.*?)</textarea>", text, re.DOTALL)
         assert found
         return html.unescape(found[1])
@@ -196,6 +197,29 @@ def test_without_javascript_it_is_created_seen_and_deleted(bob_in: Person, bob: 
     assert "Nothing was deleted" in wrong.text
     assert f"{domain} is deleted." in bob_in.sent(f"/websites/{domain}/delete/", {"confirmed": domain})
     assert bob.call("GET", f"{domain}/").status_code == 404
+
+
+def test_all_settings_can_be_given_at_once(bob_in: Person, bob: Account) -> None:
+    domain = "settings-bob.localhost"
+    wanted = {
+        "domain_name": domain, "framework": "own", "command": COMMAND, "disabled": "yes", "stop_first": "yes",
+        "health_path": "/health", "health_status": "204", "health_seconds": "2.5", "force_https": "yes",
+        "hsts_seconds": "own", "hsts_own": "12345",
+    }  # fmt: skip
+    wrong = bob_in.post("/websites/new/", {**wanted, "health_path": "health"})
+    assert (wrong.status_code, "Give a path such as /health" in wrong.text) == (422, True)
+    assert 'value="12345"' in wrong.text
+    wrong = bob_in.post("/websites/new/", {**wanted, "hsts_own": "x"})
+    assert (wrong.status_code, "A valid integer is required." in wrong.text) == (422, True)
+    try:
+        assert "is there, disabled: enable it to start it." in bob_in.sent("/websites/new/", wanted)
+        made = bob.get(domain)
+        assert made["enabled"] is False
+        webapp = made["webapp"]
+        assert (webapp["stop_first"], webapp["health_path"], webapp["health_status"]) == (True, "/health", 204)
+        assert (webapp["health_seconds"], webapp["force_https"], webapp["hsts_seconds"]) == (2.5, True, 12345)
+    finally:
+        bob.delete(domain)
 
 
 def test_a_creation_that_fails_says_why_at_its_field(bob_in: Person, bob: Account) -> None:
@@ -253,7 +277,7 @@ def test_htmx_is_led_to_the_steps_and_asks_until_it_serves(bob_in: Person, bob: 
             f"/websites/{domain}/reload/", form=f"/websites/{domain}/", headers={**HTMX, "HX-Target": "progress"}
         )
         assert reloaded.status_code == 200
-        assert 'hx-trigger="every' in reloaded.text
+        assert 'hx-trigger="load delay:300ms' in reloaded.text
         assert "generation=2" in reloaded.text
         wait_for(lambda: bob_in.platform.visit(domain).json()["version"] == "the newer one")
     finally:
@@ -282,7 +306,7 @@ def test_what_was_counted_is_drawn_with_a_table_behind_each_chart(bob_in: Person
         for period in ("hour", "day", "week", "month"):
             text = bob_in.get(page, params={"period": period}).text
             assert "Nothing was counted" not in text
-            assert text.count('<svg class="chart-svg"') == text.count("<summary>As a table") == 6
+            assert text.count('<svg class="chart-svg"') == text.count("<summary>As a table") == 7
             headers = re.findall(r'<th scope="col">([^<]+)', text)
             assert headers[:4] == ["Time (UTC)", "2xx", "4xx", "5xx"]
             assert re.search(r'<th scope="row">[^<]+<td>3/s<td>1/s<td>0.5/s', text)
@@ -426,7 +450,12 @@ def test_https_by_force(bob_in: Person, bob: Account, website: str) -> None:
     assert bob_in.platform.visit(DOMAIN).status_code == 301
     webapp = bob.get(DOMAIN)["webapp"]
     assert (webapp["force_https"], webapp["hsts_seconds"]) == (True, 86400)
-    assert bob_in.post(here, {"do": "https", "hsts_seconds": "1000000000"}).status_code == 422
+    for wrong in ({"hsts_seconds": "1000000000"}, {"hsts_seconds": "own", "hsts_own": "a day"}):
+        answer = bob_in.post(here, {"do": "https", **wrong})
+        assert (answer.status_code, "Give a number of seconds from 0 to 63072000." in answer.text) == (422, True)
+    bob_in.sent(here, {"do": "https", "hsts_seconds": "own", "hsts_own": "7"})
+    assert bob.get(DOMAIN)["webapp"]["hsts_seconds"] == 7
+    assert 'value="7"' in bob_in.get(here).text
     bob_in.sent(here, {"do": "https", "hsts_seconds": "0"})
     assert bob_in.platform.visit(DOMAIN).status_code == 200
 
@@ -445,12 +474,66 @@ def test_a_hostile_command_is_only_text(bob_in: Person, bob: Account) -> None:
         bob.delete(domain)
 
 
-def test_pages_keep_to_the_policy(bob_in: Person, website: str) -> None:
-    for path in ("/websites/", "/websites/new/", *(PAGE + each for each in TABS)):
-        answer = bob_in.get(path)
-        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
-        assert "no-store" in answer.headers["Cache-Control"]
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def test_pages_keep_to_the_policy(anyone: Person, bob_in: Person, operator_in: Person, website: str) -> None:
+    own = ["/websites/", "/websites/new/", *(PAGE + each for each in TABS)]
+    account = [f"/account/{each}/" for each in ("token", "password", "sessions", "two-factor")]
+    platform = [
+        f"/operator/{each}" for each in ("", "accounts/", "accounts/bob/", "websites/", "certificates/", "audit/")
+    ]
+    pages = [(anyone, "/sign-in/", 200), (anyone, "/api/docs/", 200), (bob_in, "/nothing/", 404)]
+    pages += [(bob_in, path, 200) for path in own + account] + [(operator_in, path, 200) for path in platform]
+    for who, path, code in pages:
+        answer = who.get(path)
+        assert (answer.status_code, answer.headers["Content-Security-Policy"]) == (code, POLICY), path
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script>", answer.text), path
+    for path in own:
+        assert "no-store" in bob_in.get(path).headers["Cache-Control"]
+    large = bob_in.session.post(f"{bob_in.platform.api}/websites/new/", data=b"x" * 1_100_000, timeout=60)
+    assert (large.status_code, large.headers["Content-Security-Policy"]) == (413, POLICY)
+    assert "That was too much" in large.text
+
+
+def test_each_tab_has_its_title(bob_in: Person, website: str) -> None:
+    titles = [re.findall("<title>([^<]+)", bob_in.get(PAGE + each).text)[0] for each in TABS]
+    assert titles[0] == f"Overview · {DOMAIN} · Hereabouts"
+    assert len(set(titles)) == len(TABS)
+
+
+def test_only_what_is_new_is_sent_again(bob_in: Person, website: str) -> None:
+    """A poll that has all parts gets none of them; one that has other ones gets these."""
+    whole = bob_in.get(PAGE + "steps/").text
+    assert whole.count("hx-swap-oob") == 2
+    marks = [f"{crc32(text.encode()):08x}" for text in re.findall(r'hx-swap-oob="true">(.*?)</div>\n', whole, re.S)]
+    assert bob_in.get(PAGE + "steps/", params={"known": ".".join(marks)}).text == ""
+    assert bob_in.get(PAGE + "steps/", params={"known": marks[0]}).text.count("hx-swap-oob") == 1
+
+
+def test_a_page_while_control_is_away(anyone: Person) -> None:
+    """Killed, and not started again before `up` goes on."""
+    place = anyone.platform
+    assert place.process
+    up, control = psutil.Process(place.process.pid), psutil.Process(place.pids()["control"])
+    up.suspend()
+    try:
+        control.kill()
+        wait_for(lambda: anyone.get("/sign-in/").status_code == 503)
+        for path, kind in (("/websites/", "text/html"), ("/api/v1/user/bob/websites/", "application/json")):
+            answer = anyone.get(path)
+            assert (answer.status_code, answer.headers["Content-Type"], answer.headers["Retry-After"]) == (
+                503,
+                kind,
+                "2",
+            )
+            assert "starting" in answer.text
+    finally:
+        up.resume()
+    wait_for(lambda: anyone.get("/sign-in/").status_code == 200, 60, "control is started again")
 
 
 def test_pages_without_a_supervisor(bob_in: Person, website: str) -> None:

@@ -31,7 +31,9 @@ from hereabouts.errors import (
 
 TAKEN = "domain with this domain name already exists."
 NOT_FOUND = "Not found."
-DATABASE = (
+DATABASE_SECONDS = "5"
+"""After which time whoever met a database that can't be used is told to try again."""
+_DATABASE = (
     "The platform's database can't be used now: {}. Nothing was changed, websites serve on. "
     "Try again later; if that does not help, the operator finds the cause with `hereabouts doctor`."
 )
@@ -67,12 +69,18 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
             return answered
         case OperationalError():
             _log.error("The database does not do its work: %s", error)
-            return Response({"detail": DATABASE.format(error)}, 503, headers={"Retry-After": "5"})
+            return Response({"detail": unusable(error)}, 503, headers={"Retry-After": DATABASE_SECONDS})
         case AccountSuspended():  # for an operator: nobody else gets in as it
             return Response({"detail": str(error)}, status.HTTP_403_FORBIDDEN)
         case PermissionDenied() | NoSuchAccount():
             error = exceptions.PermissionDenied()
     return exception_handler(error, context)
+
+
+def unusable(error: OperationalError) -> str:
+    """What to tell whoever meets a database that can't be used, which is noted in the log."""
+    _log.error("The database does not do its work: %s", error)
+    return _DATABASE.format(error)
 
 
 def _order_failed(error: OrderFailed) -> Response:

@@ -45,12 +45,14 @@ class Unit:
 class Series:
     """One line: a number, or None where nothing is known, for each time of the chart.
 
-    ``kind`` is its class in charts.css: mark, good, info, warn, bad; first, second, third.
+    ``kind`` is its class in style.css: mark, good, info, warn, bad; first, second, third. What is ``rare`` is drawn
+    only where it is a pixel high: along the base it would look like something that is always there.
     """
 
     name: str
     kind: str
     values: Sequence[float | None]
+    rare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +139,21 @@ def line_chart(
     """
     highest = max((value for each in series for value in each.values if value is not None), default=0.0)
     top, levels = _levels(highest, unit)
-    lines = []
+    lines, said = [], []
     for number, each in enumerate(series):
-        runs = _runs(times, each.values, step)
+        runs = _runs(times, _seen(each.values, top / HEIGHT) if each.rare else each.values, step)
         placed = [[_place(at, value, begin, end, top) for at, value in run] for run in runs]
         known = [value for value in each.values if value is not None]
         latest = unit.text(known[-1]) if known else "–"
+        name = f"{each.name} " if len(series) > 1 else ""
+        said.append(f"{name}latest {latest}, at most {unit.text(max(known))}" if known else f"{name}unknown")
         lines.append(Line(each.name, each.kind, _path(placed), "" if number else _area(placed, HEIGHT), latest))
     form = "%H:%M:%S" if step < 60 else "%H:%M" if end - begin <= 2 * _DAY else "%-d %b %H:%M"
     rows = tuple(
         (_moment(at, form), *("–" if value is None else unit.text(value) for value in values))
         for at, *values in zip(times, *(each.values for each in series), strict=True)
     )
-    summary = f"latest {lines[0].latest}, at most {unit.text(highest)}" if rows and lines else "nothing was counted"
+    summary = "; ".join(said) if rows else "nothing was counted"
     headers = ("Time (UTC)", *(each.name for each in series))
     return Chart(title, summary, tuple(lines), _times(begin, end), levels, headers, rows)
 
@@ -185,6 +189,7 @@ def of_website(website_id: int, period: str, now: float) -> list[Chart]:
         one("Sent", BYTE_RATE, lambda sample: sample.bytes_out / max(1, sample.seconds)),
         one("Processor", PERCENT, lambda sample: sample.cpu_seconds / max(1, sample.seconds), "Of one core"),
         one("Memory", BYTES, lambda sample: sample.memory_bytes or None),
+        one("Restarts", COUNT, lambda sample: sample.restarts, "Started again by itself"),
     ]
 
 
@@ -196,7 +201,7 @@ def _by_class(samples: Iterable[Sample]) -> list[Series]:
     for name in ("2xx", "3xx", "4xx", "5xx", "1xx"):
         values = [rate[CLASSES.index(name)] for rate in rates]
         if name == "2xx" or any(values):
-            found.append(Series(name, kinds[name], values))
+            found.append(Series(name, kinds[name], values, rare=name != "2xx"))
     return found
 
 
@@ -246,6 +251,13 @@ def _runs(times: Sequence[int], values: Sequence[float | None], step: int) -> li
         runs[-1].append((at, value))
         last = at
     return runs
+
+
+def _seen(values: Sequence[float | None], least: float) -> list[float | None]:
+    """The values without those that are less than ``least``, as are both beside them."""
+    high = [value is not None and value >= least for value in values]
+    around = zip([False, *high[:-1]], high, [*high[1:], False], strict=True)
+    return [value if any(each) else None for value, each in zip(values, around, strict=True)]
 
 
 def _place(at: int, value: float, begin: int, end: int, top: float) -> str:

@@ -13,6 +13,7 @@ POLICY = (
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _NOT_PAGES = ("/api/", "/static/", "/metrics", "/.well-known/")
+_REFERENCE = "/api/docs"
 
 
 @sync_and_async_middleware
@@ -27,7 +28,7 @@ def page_headers(get_response: Callable[[HttpRequest], HttpResponseBase]):  # ty
         return HttpResponsePermanentRedirect(config.site_url(config.host).rstrip("/") + request.get_full_path())
 
     def after(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if not request.path.startswith(_NOT_PAGES):
+        if request.path.startswith(_REFERENCE) or not request.path.startswith(_NOT_PAGES):
             response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
 

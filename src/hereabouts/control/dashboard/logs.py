@@ -56,7 +56,6 @@ def logs(request: HttpRequest, website: Website) -> HttpResponse:
         "open": bool(found) and found[-1] is lines[-1] and not piece["text"].endswith("\n"),
         "sought": sought,
         "away": away,
-        "file": f"{website.domain_name}.{kind}.log",
     }
     return one.page(request, website, "dashboard/logs.html", context)
 
@@ -65,24 +64,24 @@ def logs(request: HttpRequest, website: Website) -> HttpResponse:
 @require_safe
 def download(request: HttpRequest, website: Website, kind: str) -> HttpResponseBase:
     """The whole log as a file."""
+    try:
+        first = asking.log(website.pk, kind, 0, _PIECE_BYTES)
+    except SupervisorAway as error:
+        return one.go(request, f"{one.url(website, 'website_logs')}?kind={kind}", str(error), problem=True)
     connection.close()
-    answer = StreamingHttpResponse(_whole(website.pk, kind), content_type="text/plain; charset=utf-8")
+    answer = StreamingHttpResponse(_whole(website.pk, kind, first), content_type="text/plain; charset=utf-8")
     answer.headers["Content-Disposition"] = f'attachment; filename="{website.domain_name}.{kind}.log"'
     return answer
 
 
-async def _whole(number: int, kind: str) -> AsyncIterator[str]:
-    offset, end = 0, None
-    while end is None or offset < end:
-        try:
-            piece = await asyncio.to_thread(asking.log, number, kind, offset, _PIECE_BYTES)
-        except SupervisorAway:
-            return
-        if not piece["text"] or piece["rotated"]:
-            return
+async def _whole(number: int, kind: str, piece: dict[str, Any]) -> AsyncIterator[str]:
+    """The log from its first piece on. Raises SupervisorAway, so that what has no end is not taken for whole."""
+    end = piece["size"]  # what is written meanwhile is not waited for
+    while piece["text"] and not piece["rotated"]:
         yield piece["text"]
-        end = piece["size"] if end is None else end  # what is written meanwhile is not waited for
-        offset = piece["next"]
+        if piece["next"] >= end:
+            return
+        piece = await asyncio.to_thread(asking.log, number, kind, piece["next"], _PIECE_BYTES)
 
 
 @one.action("logs/(?P<kind>access|error|server)/stream")

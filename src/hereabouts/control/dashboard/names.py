@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from hereabouts.config import Config
 from hereabouts.control import asking, certificates, claims, domains, services
-from hereabouts.control.dashboard import one
+from hereabouts.control.dashboard import fields, live, one
 from hereabouts.control.dashboard.websites import Word, certificate
 from hereabouts.control.models import Certificate, Domain, Website
 from hereabouts.core.certificate import Kind
@@ -30,13 +31,11 @@ from hereabouts.errors import (
     OrderFailed,
 )
 
-_HSTS = (
-    (0, "Not told"),
-    (86_400, "One day"),
-    (2_592_000, "30 days"),
-    (31_536_000, "One year"),
-    (63_072_000, "Two years"),
-)
+_LOOK_SECONDS = 3.0
+"""How often the page looks at DNS that is wrong and at an order that goes on."""
+_PARTS = {
+    "dns": "dashboard/_dns.html", "looked": "dashboard/_looked.html", "certificate": "dashboard/_certificate.html",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,13 @@ class Name:
     renews: datetime | None
     acme: bool
 
+    @property
+    def every(self) -> float | None:
+        """In how many seconds the page looks again; None once nothing is to be expected."""
+        led = not self.points_to or (self.checked is not None and not self.domain.dns_detail)
+        ordered = self.row is None or bool(self.row.fingerprint)
+        return None if led and ordered else _LOOK_SECONDS
+
 
 @one.tab("Domains and HTTPS", "domains", 30)
 @sensitive_post_parameters("cert", "private_key")
@@ -71,33 +77,59 @@ def names(request: HttpRequest, website: Website) -> HttpResponse:
         said = act(request, website)
     except (InvalidInput, DomainTaken, MainDomain, NoCertificate, OrderFailed) as error:
         return _refused(request, services.latest(website), error)
-    return one.go(request, one.url(services.latest(website), "website_domains"), said)
+    return one.go(request, one.url(services.latest(website), "website_domains"), said.text, warning=said.tone == "warn")
+
+
+@one.action("dns")
+@require_safe
+def dns(request: HttpRequest, website: Website) -> HttpResponse:
+    """What is known of one name's DNS and certificate: parts of the page, which asks again until all is well."""
+    for name in _names(website):
+        if name.domain.name == request.GET.get("name"):
+            return live.answer(request, *_parts(website, name))
+    raise Http404
+
+
+def _parts(website: Website, name: Name) -> tuple[live.Place, dict[str, Any], float | None]:
+    address = f"{one.url(website, 'website_dns')}?{urlencode({'name': name.domain.name})}"
+    return live.Place(f"name-{name.number}", address, _PARTS), {"name": name}, name.every
 
 
 def _refused(request: HttpRequest, website: Website, error: HereaboutsError) -> HttpResponse:
     """The page again, with what was wrong at the form that it came from, and what was typed there."""
-    given = {name: request.POST.get(name, "") for name in ("domain_name", "redirect", "cert")}
-    if "PRIVATE KEY" in given["cert"]:  # pasted into the wrong field, or with the chain
-        given["cert"] = ""
     problems = {"domain_name": str(error)} if isinstance(error, DomainTaken) else one.problems(error)
     context = {
         "problems": problems,
         "at": request.POST.get("domain", "") or request.POST.get("do", ""),
         "proof": error.details.get("proof"),
-        "given": given,
+        "given": {**fields.stored(website), **_given(request)},
     }
     return _page(request, website, context, code=422)
+
+
+def _given(request: HttpRequest) -> dict[str, Any]:
+    """What was typed and is to be shown again, which a private key is not."""
+    if request.POST.get("do") == "https":
+        return fields.sent(request.POST)
+    given = {name: request.POST.get(name, "") for name in ("domain_name", "redirect", "cert")}
+    if "PRIVATE KEY" in given["cert"]:  # pasted into the wrong field, or with the chain
+        given["cert"] = ""
+    return given
 
 
 def _page(
     request: HttpRequest, website: Website, context: dict[str, Any] | None = None, *, code: int = 200
 ) -> HttpResponse:
-    now = time.time()
     known = {
-        "names": [_name(website, domain, number, now) for number, domain in enumerate(website.domains.all())],
-        "hsts": _HSTS if website.hsts_seconds in dict(_HSTS) else (*_HSTS, (website.hsts_seconds, "As set by the API")),
+        "names": [(name, live.show(request, *_parts(website, name))) for name in _names(website)],
+        "given": fields.stored(website),
     }
     return one.page(request, website, "dashboard/domains.html", {**known, **(context or {})}, code=code)
+
+
+def _names(website: Website) -> list[Name]:
+    now = time.time()
+    return [_name(website, domain, number, now) for number, domain in enumerate(website.domains.all())]
 
 
 def _name(website: Website, domain: Domain, number: int, now: float) -> Name:
@@ -125,7 +157,7 @@ def _find(request: HttpRequest, website: Website) -> Domain:
     return domains.find(website.account, request.POST.get("domain", ""), website)
 
 
-def _add(request: HttpRequest, website: Website) -> str:
+def _add(request: HttpRequest, website: Website) -> Word:
     text, redirects = request.POST.get("domain_name", ""), request.POST.get("redirect") == "yes"
     added = claims.take(
         website.account, text, lambda former: domains.add(website, text, redirects=redirects, former=former)
@@ -133,65 +165,72 @@ def _add(request: HttpRequest, website: Website) -> str:
     asking.settle(website.pk, website.generation)
     if is_custom(added.name, settings.CONFIG.domain):
         asking.look(added.name)
-    return f"{added.name} is added."
+    return Word(f"{added.name} is added.")
 
 
-def _remove(request: HttpRequest, website: Website) -> str:
+def _remove(request: HttpRequest, website: Website) -> Word:
     domain = _find(request, website)
     domains.remove(domain)
     asking.settle(website.pk, website.generation)
-    return f"{domain.name} is removed."
+    return Word(f"{domain.name} is removed.")
 
 
-def _redirect(request: HttpRequest, website: Website) -> str:
+def _redirect(request: HttpRequest, website: Website) -> Word:
     domain, wanted = _find(request, website), request.POST.get("redirect") == "yes"
     domains.change(domain, redirects=wanted)
     asking.settle(website.pk, website.generation)
-    return f"{domain.name} {'redirects to the main domain' if wanted else 'serves the website'} now."
+    return Word(f"{domain.name} {'redirects to the main domain' if wanted else 'serves the website'} now.")
 
 
-def _main(request: HttpRequest, website: Website) -> str:
+def _main(request: HttpRequest, website: Website) -> Word:
     domain = _find(request, website)
     domains.make_main(domain)
     asking.settle(website.pk, website.generation)
-    return f"{domain.name} is the main domain now."
+    return Word(f"{domain.name} is the main domain now.")
 
 
-def _check(request: HttpRequest, website: Website) -> str:
+def _check(request: HttpRequest, website: Website) -> Word:
+    before = _find(request, website)
+    asking.look(before.name)
     domain = _find(request, website)
-    asking.look(domain.name)
-    domain = _find(request, website)
-    return domain.dns_detail or f"{domain.name} leads here."
+    if is_custom(domain.name, settings.CONFIG.domain) and domain.dns_checked_at == before.dns_checked_at:
+        return Word(
+            f"{domain.name} could not be looked up now: the certificates process, which does that, gave no answer. It "
+            "will be looked up by itself. If that takes more than a minute, tell the operator, who finds the cause "
+            "with `hereabouts status`.",
+            "warn",
+        )
+    return Word(domain.dns_detail, "warn") if domain.dns_detail else Word(f"{domain.name} leads here.")
 
 
-def _order(request: HttpRequest, website: Website) -> str:
+def _order(request: HttpRequest, website: Website) -> Word:
     domain = _find(request, website)
     certificates.order(domain)
-    return f"Visitors of {domain.name} see its certificate, which is renewed by itself."
+    return Word(f"Visitors of {domain.name} see its certificate, which is renewed by itself.")
 
 
-def _upload(request: HttpRequest, website: Website) -> str:
+def _upload(request: HttpRequest, website: Website) -> Word:
     domain = _find(request, website)
     certificates.upload(domain, request.POST.get("cert", ""), request.POST.get("private_key", ""))
-    return f"Visitors of {domain.name} see your certificate."
+    return Word(f"Visitors of {domain.name} see your certificate.")
 
 
-def _delete(request: HttpRequest, website: Website) -> str:
+def _delete(request: HttpRequest, website: Website) -> Word:
     domain = _find(request, website)
     certificates.remove(domain)
-    return f"The certificate of {domain.name} is deleted."
+    return Word(f"The certificate of {domain.name} is deleted.")
 
 
-def _https(request: HttpRequest, website: Website) -> str:
-    text = request.POST.get("hsts_seconds", "0")
-    if not text.isdecimal() or len(text) > 9:
+def _https(request: HttpRequest, website: Website) -> Word:
+    wanted, problems = fields.read(request.POST, fields.HTTPS)
+    if problems:
         raise InvalidInput("hsts_seconds", f"Give a number of seconds from 0 to {MAX_HSTS_SECONDS}.")
-    wanted = {"force_https": "force_https" in request.POST, "hsts_seconds": int(text)}
     asking.settle(website.pk, services.change_website(website, wanted))
-    return "Visitors are sent to HTTPS." if wanted["force_https"] else "Visitors come over HTTP or HTTPS, as they like."
+    forced = wanted["force_https"]
+    return Word("Visitors are sent to HTTPS." if forced else "Visitors come over HTTP or HTTPS, as they like.")
 
 
-_ACTS: dict[str, Callable[[HttpRequest, Website], str]] = {
+_ACTS: dict[str, Callable[[HttpRequest, Website], Word]] = {
     "add": _add, "remove": _remove, "redirect": _redirect, "main": _main, "check": _check, "order": _order,
     "upload": _upload, "delete_certificate": _delete, "https": _https,
 }  # fmt: skip

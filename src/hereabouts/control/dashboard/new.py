@@ -9,11 +9,11 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from hereabouts.config import Config
 from hereabouts.control import asking, claims, domains, services
-from hereabouts.control.dashboard import access, one, recipes
+from hereabouts.control.dashboard import access, fields, one, recipes
 from hereabouts.control.models import Account, Domain, Website
 from hereabouts.control.states import UNATTENDED, state
 from hereabouts.core.domains import is_custom
@@ -30,18 +30,24 @@ def new(request: HttpRequest) -> HttpResponse:
         return _form(request)
     account = access.account(request)
     name, command = request.POST.get("domain_name", ""), request.POST.get("command", "")
+    wanted, problems = fields.read(request.POST, (*fields.TAKEOVER, *fields.HTTPS))
+    if problems:
+        return _form(request, problems)
+    wanted["command"], enabled = command, "disabled" not in request.POST
     try:
         website = claims.take(
-            account, name, lambda former: services.create_website(account, name, {"command": command}, former=former)
+            account,
+            name,
+            lambda former: services.create_website(account, name, wanted, enabled=enabled, former=former),
         )
     except (InvalidInput, DomainTaken, NoSuchAccount) as error:
-        return _form(request, error)
+        return _form(request, _problems(error), error.details.get("proof"))
     return _created(request, website)
 
 
 def _created(request: HttpRequest, website: Website) -> HttpResponse:
     """On to the website's page: at once where its steps can be seen there, else when it has settled."""
-    watched = bool(request.headers.get("HX-Request"))
+    watched = bool(request.headers.get("HX-Request")) and website.enabled
     settled = asking.settle(website.pk, website.generation, 0 if watched else None)
     if is_custom(website.domain_name, settings.CONFIG.domain):
         asking.look(website.domain_name)
@@ -49,6 +55,8 @@ def _created(request: HttpRequest, website: Website) -> HttpResponse:
         return one.go(request, f"{one.url(website)}?watch={website.generation}")
     if settled is None:
         return one.go(request, one.url(website), UNATTENDED, problem=True)
+    if not website.enabled:
+        return one.go(request, one.url(website), f"{website.domain_name} is there, disabled: enable it to start it.")
     if state(services.latest(website)).status is Status.RUNNING:
         return one.go(request, one.url(website), f"{website.domain_name} is there, and serves.")
     return one.go(request, one.url(website), f"{website.domain_name} is there, but does not serve yet.", problem=True)
@@ -56,10 +64,13 @@ def _created(request: HttpRequest, website: Website) -> HttpResponse:
 
 @access.signed_in
 @never_cache
-@require_safe
+@require_POST
 def recipe(request: HttpRequest) -> HttpResponse:
-    """What to type for the framework and name that are chosen now, with the command: a part of the form."""
-    return render(request, "dashboard/_recipe.html", _chosen(access.account(request), request.GET.dict()))
+    """What to type for the framework and name that are chosen now, with the command: a part of the form.
+
+    It is sent as the body of a request: a command may hold a password, and addresses are logged.
+    """
+    return render(request, "dashboard/_recipe.html", _chosen(access.account(request), request.POST.dict()))
 
 
 @access.signed_in
@@ -90,18 +101,23 @@ def _judge(account: Account, text: str) -> tuple[bool, str]:
     )
 
 
-def _form(request: HttpRequest, error: HereaboutsError | None = None) -> HttpResponse:
+def _form(request: HttpRequest, problems: Mapping[str, str] | None = None, proof: object = None) -> HttpResponse:
     account = access.account(request)
+    posted = request.method == "POST"
     # A link here may choose the framework, and nothing that somebody could take for his own.
-    given = request.POST.dict() if request.method == "POST" else {"framework": request.GET.get("framework", "")}
+    given = request.POST.dict() if posted else {"framework": request.GET.get("framework", "")}
+    fresh = fields.stored(Website())
+    shown = {**fresh, **fields.sent(request.POST)} if posted else fresh
     context = {
         **_chosen(account, given),
         "frameworks": recipes.FRAMEWORKS,
         "names": _names_of(account),
-        "problems": _problems(error) if error else {},
-        "proof": error.details.get("proof") if error else None,
+        "problems": problems or {},
+        "proof": proof,
+        "given": shown,
+        "more": any(shown[name] != fresh[name] for name in (*fields.TAKEOVER, *fields.HTTPS)) or "disabled" in given,
     }
-    code = 422 if error and not request.headers.get("HX-Request") else 200
+    code = 422 if problems and not request.headers.get("HX-Request") else 200
     return render(request, "dashboard/new.html", context, status=code)
 
 

@@ -108,10 +108,13 @@ def page(
     return render(request, template, {**known, **(context or {})}, status=code)
 
 
-def go(request: HttpRequest, target: str, said: str = "", *, problem: bool = False) -> HttpResponse:
+def go(
+    request: HttpRequest, target: str, said: str = "", *, problem: bool = False, warning: bool = False
+) -> HttpResponse:
     """On to another page, with a message there."""
     if said:
-        (messages.error if problem else messages.success)(request, said)
+        level = messages.ERROR if problem else messages.WARNING if warning else messages.SUCCESS
+        messages.add_message(request, level, said)
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204, headers={"HX-Redirect": target})
     answer = redirect(target)

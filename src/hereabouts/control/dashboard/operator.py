@@ -102,6 +102,7 @@ def website_list(request: HttpRequest) -> HttpResponseBase:
     state, text, order = (request.GET.get(name, "") for name in ("state", "q", "order"))
     for row in rows:
         row["memory_bytes"], row["requests"] = memory.get(row["website_id"], 0), requests.get(row["website_id"], 0)
+        row["requests_told"] = f"{row['requests']:,}"
     if state:
         rows = [row for row in rows if row["state"] == state]
     if words := text.strip().lower():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.exceptions import SessionInterrupted
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 
@@ -42,12 +46,26 @@ def refused(request: HttpRequest, exception: Exception | None = None, reason: st
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """500: a fault of our own."""
+    """500: a fault of our own; 503 while the database can't be used."""
     if request.path.startswith(_API):
         return errors.server_error(request)
+    error = sys.exc_info()[1]
+    if isinstance(error, OperationalError):
+        return _unusable(request, error)
     return _trouble(
         request, "Something went wrong on our side", "The operator finds what it was in the platform's logs.", 500
     )
+
+
+def _unusable(request: HttpRequest, error: OperationalError) -> HttpResponseBase:
+    """A page that asks the database for nothing."""
+    if not hasattr(request, "_cached_user"):
+        request.user = AnonymousUser()
+    text, title = errors.unusable(error), "The database can't be used now"
+    answer = render(request, "dashboard/trouble.html", {"title": title, "text": text, "messages": []}, status=503)
+    answer.headers["Retry-After"] = errors.DATABASE_SECONDS
+    answer._has_been_logged = True  # type: ignore[attr-defined]
+    return answer
 
 
 def _trouble(request: HttpRequest, title: str, text: str, code: int) -> HttpResponseBase:

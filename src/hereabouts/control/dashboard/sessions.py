@@ -9,7 +9,9 @@ import time
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.db import OperationalError
 from django.http import HttpRequest
 
 from hereabouts.control.models import Session
@@ -25,6 +27,14 @@ class SessionStore(DatabaseStore):
     def get_model_class(cls) -> type[Session]:
         """The table."""
         return Session
+
+    def save(self, must_create: bool = False) -> None:
+        """Store it. One that is there stays as it is while nothing can be written: else no page could be shown."""
+        try:
+            super().save(must_create)
+        except UpdateError as error:
+            if not isinstance(error.__context__, OperationalError):
+                raise
 
     def create_model_instance(self, data: dict[str, Any]) -> Session:
         """The row of these data."""
@@ -48,10 +58,14 @@ def describe(request: HttpRequest) -> None:
 
 
 def seen(request: HttpRequest) -> None:
-    """Note that the session is in use, and from where."""
+    """Note that the session is in use, and from where. Pages are shown, too, while nothing can be written."""
     now, here = time.time(), address(request)
     known = Session.objects.filter(session_key=request.session.session_key, seen_at__lt=now - _SEEN_SECONDS)
-    if known.update(seen_at=now, address=here) and request.session.get("address") != here:
+    try:
+        noted = known.update(seen_at=now, address=here)
+    except OperationalError:
+        return
+    if noted and request.session.get("address") != here:
         request.session["address"] = here  # from which the row is written when the session is stored again
 
 

@@ -13,17 +13,16 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from hereabouts.control import asking, metrics, reloads, services
-from hereabouts.control.api.serializers import WebappChange
 from hereabouts.control.bodies import ARRIVED
-from hereabouts.control.dashboard import charts, one
+from hereabouts.control.dashboard import charts, fields, live, one
 from hereabouts.control.models import Website
 from hereabouts.control.states import UNATTENDED, state
 from hereabouts.core.webapp import Status, log_name
 from hereabouts.errors import AccountSuspended, InvalidInput, SupervisorAway, WebsiteDisabled
 
 _UNSETTLED = frozenset({Status.STARTING, Status.RESTARTING})
-_QUICK, _CALM = "300ms", "2s"
-"""How often the page looks again: at a start that goes on, and at a website that will be tried again."""
+_QUICK, _CALM = 0.3, 2.0
+"""After how many seconds the page looks again: at a start that goes on, and at a website that will be tried again."""
 
 
 @one.tab("Overview", "", 10)
@@ -39,7 +38,7 @@ def overview(request: HttpRequest, website: Website) -> HttpResponse:
         "charts": charts.of_website(website.pk, period, time.time()),
         "logs": [f"/var/log/{log}.{kind}.log" for kind in ("error", "server", "access")],
         "health": website.health_path,
-        **_progress(website, _generation(request, website, "watch")),
+        "live": live.show(request, *_progress(website, _generation(request, website, "watch"))),
     }
     return one.page(request, website, "dashboard/website.html", context)
 
@@ -47,8 +46,8 @@ def overview(request: HttpRequest, website: Website) -> HttpResponse:
 @one.action("steps")
 @require_safe
 def steps(request: HttpRequest, website: Website) -> HttpResponse:
-    """How the website is and how its start stands: a part of the overview, which asks again until it has settled."""
-    return _steps(request, website, _generation(request, website, "generation"))
+    """How the website is and how its start stands: parts of the overview, which asks again until it has settled."""
+    return live.answer(request, *_progress(website, _generation(request, website, "generation")))
 
 
 def _generation(request: HttpRequest, website: Website, name: str) -> int:
@@ -56,13 +55,10 @@ def _generation(request: HttpRequest, website: Website, name: str) -> int:
     return min(int(given), website.generation) if given.isdecimal() and len(given) < 16 else website.generation
 
 
-def _steps(request: HttpRequest, website: Website, generation: int) -> HttpResponse:
-    found = state(website)
-    context = {"domain": website.domain_name, "state": found, "since": one.moment(found.since)}
-    return render(request, "dashboard/_steps.html", {**context, **_progress(website, generation)})
+_Parts = tuple[live.Place, dict[str, Any], float | None]
 
 
-def _progress(website: Website, generation: int) -> dict[str, Any]:
+def _progress(website: Website, generation: int) -> _Parts:
     """What is to be told of a start: its steps, whether it goes on, how it ended, when to look again."""
     seen = getattr(website, "observation", None)
     serving, failed = (seen.serving, seen.failed) if seen else (0, 0)
@@ -73,17 +69,23 @@ def _progress(website: Website, generation: int) -> dict[str, Any]:
     known = told["steps"] if told["generation"] >= generation and website.enabled else []
     done = serving >= generation
     over = done or failed >= generation or not website.enabled
-    unsettled = website.enabled and state(website).status in _UNSETTLED
-    return {
-        "generation": generation,
+    found = state(website)
+    context = {
+        "domain": website.domain_name,
+        "state": found,
+        "since": one.moment(found.since),
         "steps": [{**step, "seconds": f"{step['seconds']:.2f}"} for step in known],
         "took": f"{sum(step['seconds'] for step in known):.1f}",
         "over": over,
         "done": done,
         "from_processes": bool(seen and seen.detail),
         "stays": bool(serving) and over and not done,
-        "again": _QUICK if not over else _CALM if unsettled else "",
     }
+    address = f"{one.url(website, 'website_steps')}?generation={generation}"
+    templates = {"state": "dashboard/_state.html", "steps": "dashboard/_steps.html"}
+    unsettled = website.enabled and found.status in _UNSETTLED
+    every = _QUICK if not over else _CALM if unsettled else None
+    return live.Place("progress", address, templates), context, every
 
 
 @one.action("reload")
@@ -119,7 +121,8 @@ def _answer(request: HttpRequest, website: Website, generation: int, said: str) 
     if request.headers.get("HX-Request"):
         if asking.settle(website.pk, generation, 0) is not None:
             if request.headers.get("HX-Target") == "progress":
-                return _steps(request, services.latest(website), generation)
+                parts = live.show(request, *_progress(services.latest(website), generation))
+                return render(request, "dashboard/_progress.html", {"domain": website.domain_name, "live": parts})
             return one.go(request, f"{one.url(website)}?watch={generation}")
         return one.go(request, one.url(website), UNATTENDED, problem=True)
     outcome = reloads.outcome(website, generation, asking.settle(website.pk, generation))
@@ -134,26 +137,17 @@ def _answer(request: HttpRequest, website: Website, generation: int, said: str) 
 def command(request: HttpRequest, website: Website) -> HttpResponse:
     """The command and how a new process takes over; ``preview`` tells what would change, without changing it."""
     if request.method != "POST":
-        return one.page(request, website, "dashboard/command.html", {"given": _shown(website)})
-    form = request.POST.copy()
-    form["stop_first"] = "true" if "stop_first" in request.POST else "false"
-    body = WebappChange(data=form, partial=True)
-    before = _stored(website)
-    given = {**_shown(website), **request.POST.dict(), "stop_first": "stop_first" in request.POST}
+        return one.page(request, website, "dashboard/command.html", {"given": fields.stored(website)})
+    wanted, problems = fields.read(request.POST, _LABELS)
+    context: dict[str, Any] = {"given": {**fields.stored(website), **fields.sent(request.POST)}, "problems": problems}
+    changes = _changes(website, wanted)
+    if problems or "preview" in request.POST or not changes:
+        context |= {"changes": changes, "previewed": not problems}
+        return one.page(request, website, "dashboard/command.html", context, code=422 if problems else 200)
     try:
-        if not body.is_valid():
-            problems = {name: " ".join(map(str, said)) for name, said in body.errors.items()}
-            return one.page(
-                request, website, "dashboard/command.html", {"given": given, "problems": problems}, code=422
-            )
-        wanted = {name: value for name, value in body.validated_data.items() if name in before}
-        changes = _changes(before, wanted)
-        if "preview" in request.POST or not changes:
-            context = {"given": given, "changes": changes, "previewed": True}
-            return one.page(request, website, "dashboard/command.html", context)
         generation = services.change_website(website, wanted)
     except InvalidInput as error:
-        context = {"given": given, "problems": one.problems(error)}
+        context["problems"] = one.problems(error)
         return one.page(request, website, "dashboard/command.html", context, code=422)
     return _changed(request, website, generation, changes)
 
@@ -178,17 +172,9 @@ _LABELS = {
 }  # fmt: skip
 
 
-def _stored(website: Website) -> dict[str, Any]:
-    return {name: getattr(website, name) for name in _LABELS}
-
-
-def _shown(website: Website) -> dict[str, Any]:
-    """The same as the form shows it."""
-    return {**_stored(website), "health_seconds": f"{website.health_seconds:g}"}
-
-
-def _changes(before: dict[str, Any], wanted: dict[str, Any]) -> list[dict[str, Any]]:
+def _changes(website: Website, wanted: dict[str, Any]) -> list[dict[str, Any]]:
     """What would be different."""
+    before = {name: getattr(website, name) for name in wanted}
     return [
         {"name": name, "label": label, "before": _words(before[name]), "after": _words(wanted[name])}
         for name, label in _LABELS.items()
