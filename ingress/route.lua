@@ -18,6 +18,7 @@ local SIZE, LONGEST_HOST, REMEMBERED = 1024, 253, 4096
 local GATED_SECONDS, AT_ONCE, PATIENCE = 2, 2, 0.1
 local GOLDEN = 0.6180339887498949  -- spreads numbers that follow each other evenly between 0 and 1
 local text = ffi.new("char[?]", SIZE)
+local NOBODY = "unix:/dev/null"  -- where no connection is made, and the request ends with 502
 local CLOCK_MONOTONIC, moment = 1, ffi.new("hereabouts_timespec")
 
 local settings, pages = nil, {}
@@ -127,6 +128,11 @@ function M.balance()
     assert(balancer.set_current_peer(peer or settings.hold))
 end
 
+-- Whether the peer that was tried before may have got the request. One without a body nginx would send again all the same.
+local function sent()
+    return find(ngx.var.upstream_bytes_sent or "", "^[1-9]")
+end
+
 -- A site that has ended in the very moment in which its visitor was to go there: he, whose request it did not get, is
 -- held again, for what is left of his time.
 function M.balance_held()
@@ -136,6 +142,8 @@ function M.balance_held()
         if now() < ctx.deadline then
             balancer.set_more_tries(1)
         end
+    elseif sent() then
+        peer = NOBODY
     else
         ngx.var.hereabouts_until = string.format("%.3f", ctx.deadline)
         assert(balancer.recreate_request())

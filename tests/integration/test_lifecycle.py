@@ -132,6 +132,22 @@ def test_who_is_let_go_to_a_process_that_refuses_is_held_again(running: Platform
     assert [name for name in headers if "Hereabouts" in name] == []
 
 
+def test_a_held_request_that_ends_its_website_is_sent_once(running: Platform, alice: Account) -> None:
+    ends = alice.home / "ends"
+    ends.unlink(missing_ok=True)
+    code = answering("/exit", "with open('ends', 'a') as file: file.write('x')", "os._exit(1)")
+    with (
+        starting(alice, "life.py", code, COMMAND, DOMAIN),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        wait_for(lambda: not held(running), what="connections of earlier visitors are closed")
+        visit = pool.submit(running.visit, DOMAIN, "/exit")
+        wait_for(lambda: held(running), what="the visitor is held")
+        alice.write("go", "")
+        assert visit.result().status_code == 502
+        assert ends.read_text(encoding="utf-8") == "x"
+
+
 class Load:
     """Visitors who come again and again, with GET and with POST; every answer but 200 counts as failed."""
 
