@@ -14,7 +14,7 @@ import psutil
 import requests
 from playwright.sync_api import Page
 from tests.browser.conftest import PASSWORD, chromium
-from tests.browser.screenshots import invent
+from tests.browser.furnished import invent
 from tests.platform import Account, Platform
 
 from benchmarks.report import Row
