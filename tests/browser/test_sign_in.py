@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, Visitor, visitor
+from tests.browser.conftest import PASSWORD, Visitor, visitor
 from tests.platform import Account, Platform
 
 
-@pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
-def test_sign_in_and_out(browser: Browser, running: Platform, alice: Account, script: bool) -> None:
-    with visitor(browser, running, java_script_enabled=script) as window:
+def test_sign_in_and_out(browser: Browser, running: Platform, alice: Account, way: dict[str, Any]) -> None:
+    with visitor(browser, running, **way) as window:
         page = window.open("/websites/new/")
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
         page.get_by_label("Name").fill("Alice")
@@ -27,17 +26,6 @@ def test_sign_in_and_out(browser: Browser, running: Platform, alice: Account, sc
         page.wait_for_url(re.compile(r"/sign-in/?$"))
         window.open("/websites/")
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_sign_in_page_is_for_everybody(
-    browser: Browser, running: Platform, scheme: str, size: dict[str, int]
-) -> None:
-    with visitor(browser, running, color_scheme=scheme, viewport=size) as window:
-        window.open("/sign-in/")
-        window.fits()
-        window.accessible()
 
 
 def test_no_other_site_is_signed_in_to(window: Visitor) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, Visitor, visitor
+from tests.browser.conftest import PHONE, Visitor, visitor
+from tests.browser.furnished import invent
 from tests.integration.sites import PLAIN, newer, site
 from tests.platform import Account, Platform, wait_for
 
@@ -24,6 +25,7 @@ def website(alice: Account) -> Iterator[str]:
     alice.write("shown.py", PLAIN)
     with site(alice, COMMAND, DOMAIN) as made:
         assert made["state"]["status"] == "running", made
+        invent(alice.platform, made["id"])
         yield DOMAIN
 
 
@@ -124,50 +126,57 @@ def test_a_start_that_fails_shows_why(window: Visitor, alice: Account) -> None:
         alice.call("DELETE", f"{domain}/")
 
 
-def test_a_log_is_live_filtered_and_paused(window: Visitor, alice: Account, website: str) -> None:
+def test_a_log_is_live_filtered_and_paused(window: Visitor, alice: Account, website: str, size: dict[str, int]) -> None:
+    mark = f"at {size['width']}"
+    hostile = f"{HOSTILE} {mark}"
     page = window.open(f"{PAGE}/logs/")
     expect(page.locator("#live")).to_have_text("Live")
-    append(alice, "first line\nsecond ")
-    expect(page.get_by_text("first line", exact=True)).to_be_visible()
-    append(alice, f"line\n{HOSTILE}\n")
-    expect(page.get_by_text("second line", exact=True)).to_be_visible()
-    expect(page.get_by_text(HOSTILE, exact=True)).to_be_visible()
+    append(alice, f"first line {mark}\nsecond ")
+    expect(page.get_by_text(f"first line {mark}", exact=True)).to_be_visible()
+    append(alice, f"line {mark}\n{hostile}\n")
+    expect(page.get_by_text(f"second line {mark}", exact=True)).to_be_visible()
+    expect(page.get_by_text(hostile, exact=True)).to_be_visible()
     assert page.title() != "taken"
     page.get_by_label("Only lines that hold").fill("FIRST")
-    expect(page.get_by_text("second line", exact=True)).to_be_hidden()
-    expect(page.get_by_text("first line", exact=True)).to_be_visible()
+    expect(page.get_by_text(f"second line {mark}", exact=True)).to_be_hidden()
+    expect(page.get_by_text(f"first line {mark}", exact=True)).to_be_visible()
     page.get_by_label("Only lines that hold").fill("nothing like it")
     expect(page.locator("#nothing")).to_have_text("No line here holds “nothing like it”.")
     page.get_by_label("Only lines that hold").fill("")
     expect(page.locator("#nothing")).to_be_hidden()
     page.get_by_role("button", name="Pause").click()
-    append(alice, "while it is paused\n")
+    append(alice, f"while it is paused {mark}\n")
     other = window.context.new_page()
     other.goto(f"{window.platform.api}{PAGE}/logs/")
-    append(alice, "and this\n")
-    expect(other.get_by_text("and this")).to_be_visible()
+    append(alice, f"and this {mark}\n")
+    expect(other.get_by_text(f"and this {mark}")).to_be_visible()
     other.close()
-    expect(page.get_by_text("while it is paused")).to_have_count(0)
+    expect(page.get_by_text(f"while it is paused {mark}")).to_have_count(0)
     page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_text("while it is paused")).to_be_visible()
+    expect(page.get_by_text(f"while it is paused {mark}")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename == f"{DOMAIN}.error.log"
-    assert "while it is paused" in download.value.path().read_text()
+    assert f"while it is paused {mark}" in download.value.path().read_text()
 
 
-def test_a_line_goes_on_that_was_begun_before_the_page(window: Visitor, alice: Account, website: str) -> None:
+def test_a_line_goes_on_that_was_begun_before_the_page(
+    window: Visitor, alice: Account, website: str, size: dict[str, int]
+) -> None:
     append(alice, "half and ")
     page = window.open(f"{PAGE}/logs/")
     expect(page.locator("#live")).to_have_text("Live")
-    append(alice, "half\n")
-    expect(page.get_by_text("half and half", exact=True)).to_be_visible()
+    append(alice, f"half at {size['width']}\n")
+    expect(page.get_by_text(f"half and half at {size['width']}", exact=True)).to_be_visible()
 
 
-def test_a_hostile_line_of_the_past_is_only_text(window: Visitor, alice: Account, website: str) -> None:
-    append(alice, f"{HOSTILE}\n")
+def test_a_hostile_line_of_the_past_is_only_text(
+    window: Visitor, alice: Account, website: str, size: dict[str, int]
+) -> None:
+    hostile = f"{HOSTILE} of the past at {size['width']}"
+    append(alice, f"{hostile}\n")
     page = window.open(f"{PAGE}/logs/")
-    expect(page.get_by_text(HOSTILE, exact=True).first).to_be_visible()
+    expect(page.get_by_text(hostile, exact=True)).to_be_visible()
     assert page.title() != "taken"
 
 
@@ -182,6 +191,50 @@ def test_the_command_is_previewed(window: Visitor, website: str) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Give a path such as /health")
 
 
+def test_the_command_is_saved(window: Visitor, alice: Account, website: str, size: dict[str, int]) -> None:
+    page = window.open(f"{PAGE}/command/")
+    wanted = f"{COMMAND} --for-{size['width']}"
+    page.get_by_label("Command", exact=True).fill(wanted)
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url(re.compile(f"{PAGE}/?\\?watch="))
+    expect(page.locator("#progress")).to_contain_text("The latest start took")
+    window.open(f"{PAGE}/command/")
+    expect(page.get_by_label("Command", exact=True)).to_have_value(wanted)
+    assert wanted.split()[-1] in alice.platform.visit(DOMAIN).json()["one"]
+
+
+def test_off_and_on(window: Visitor, alice: Account, website: str) -> None:
+    page = window.open(f"{PAGE}/")
+    page.get_by_role("button", name="Disable").click()
+    expect(page.locator("#progress .state")).to_have_text("Disabled")
+    assert alice.platform.visit(DOMAIN).status_code == 503
+    page.get_by_role("button", name="Enable").click()
+    expect(page.locator("#progress .state")).to_have_text("Running")
+    assert alice.platform.visit(DOMAIN).status_code == 200
+
+
+def test_the_traffic_of_another_period_and_its_numbers(window: Visitor, website: str) -> None:
+    page = window.open(f"{PAGE}/")
+    for period in ("week", "month", "day", "hour"):
+        page.get_by_role("link", name=re.compile(f"^{period}$", re.IGNORECASE)).click()
+        page.wait_for_url(f"**period={period}*")
+        expect(page.locator("[aria-current=true]", has_text=re.compile(period, re.IGNORECASE))).to_be_visible()
+    charts = page.locator("figure")
+    assert charts.count() >= 6
+    for chart in charts.all():
+        expect(chart.get_by_role("table")).to_be_hidden()
+        chart.locator("summary").click()
+        expect(chart.get_by_role("row").nth(1).get_by_role("cell").first).to_be_visible()
+    window.fits()
+
+
+def test_what_is_to_be_typed_is_copied(window: Visitor) -> None:
+    window.open("/websites/new/?framework=fastapi")
+    shell, file = window.copies()
+    assert "pip install fastapi" in shell
+    assert "from fastapi import FastAPI" in file
+
+
 def test_the_list_is_searched_while_typing(window: Visitor, website: str) -> None:
     page = window.open("/websites/")
     expect(page.get_by_role("link", name=DOMAIN, exact=True)).to_be_visible()
@@ -189,23 +242,3 @@ def test_the_list_is_searched_while_typing(window: Visitor, website: str) -> Non
     expect(page.get_by_text("No name of yours holds")).to_be_visible()
     page.get_by_label("Part of a name").fill("shown")
     expect(page.get_by_role("link", name=DOMAIN, exact=True)).to_be_visible()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_pages_are_for_everybody(
-    browser: Browser, running: Platform, website: str, scheme: str, size: dict[str, int], alice: Account
-) -> None:
-    append(alice, "x" * 300 + "\n")
-    with visitor(browser, running, color_scheme=scheme, viewport=size) as window:
-        window.sign_in("alice")
-        for path in (
-            "/websites/",
-            "/websites/?q=nothing-like-it",
-            "/websites/new/?framework=django",
-            "/websites/none-alice.localhost/",
-            *(f"{PAGE}/{tab}" for tab in ("", "command", "domains", "logs", "delete")),
-        ):
-            window.open(path)
-            window.fits()
-            window.accessible()

@@ -22,8 +22,8 @@ from hereabouts.core.webapp import parse_command
     ],
 )
 def test_the_directory_is_a_python_module(domain: str, project: str) -> None:
-    assert recipes.project(domain, "example.org") == project
-    assert project.isidentifier()
+    found = recipes.project(domain, "example.org")
+    assert (found, found.isidentifier()) == (project, True)
 
 
 @pytest.mark.parametrize("key", [key for key, _ in recipes.FRAMEWORKS if key != "own"])

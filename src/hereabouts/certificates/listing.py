@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
@@ -58,6 +59,13 @@ def _end(held: Details, now: float) -> str:
 def _read(path: Path) -> Details | None:
     """What the certificate in a file says; None for no file, or none that can be read."""
     try:
-        return pem.details(x509.load_pem_x509_certificate(path.read_bytes()))
+        now = path.stat()
+        return _details(path, now.st_ino, now.st_mtime_ns)
     except (FileNotFoundError, ValueError):
         return None
+
+
+@lru_cache(maxsize=8192)
+def _details(path: Path, inode: int, changed: int) -> Details:
+    """The same for as long as the file is: to parse a thousand of them takes longer than a page may."""
+    return pem.details(x509.load_pem_x509_certificate(path.read_bytes()))

@@ -18,23 +18,6 @@ from hereabouts.core.pauses import Limit
 from hereabouts.daemons.environ import environment
 from tests.integration.accounts.conftest import PASSWORD, Browser, House, house, until_refused
 
-ACCOUNT_PAGES = ["/account/", "/account/token/", "/account/password/", "/account/sessions/", "/account/two-factor/"]
-OPERATOR_PAGES = [
-    "/operator/", "/operator/accounts/", "/operator/accounts/alice/", "/operator/websites/", "/operator/certificates/",
-    "/operator/audit/",
-]  # fmt: skip
-ACTIONS = [
-    ("/account/token/", {}), ("/account/token/", {"confirmed": "yes"}),
-    ("/account/password/", {"password": PASSWORD, "new": "another horse", "again": "another horse"}),
-    ("/account/sessions/", {"session": "others"}),
-    ("/account/two-factor/", {"do": "off", "password": PASSWORD}),
-]  # fmt: skip
-DEEDS = ["suspend", "resume", "reset", "sign-out", "revoke", "second-factor"]
-OPERATOR_ACTIONS = [
-    *(("/operator/accounts/bob/", {"do": deed, "confirmed": "yes"}) for deed in DEEDS),
-    ("/operator/accounts/", {"username": "mallory"}),
-]
-
 
 def test_cookies_are_closed_to_scripts_and_other_sites(home: House) -> None:
     browser = home.browser()
@@ -78,49 +61,6 @@ def test_signing_in_again_is_another_session(home: House) -> None:
     assert not Browser(home.config, cookies={"__Host-session": before}).is_in()
     assert first.sign_in("alice").status_code == 302
     assert first.session != before
-
-
-@pytest.mark.parametrize("path", [*ACCOUNT_PAGES, *OPERATOR_PAGES])
-def test_nobody_is_sent_to_sign_in(home: House, path: str) -> None:
-    nobody = home.browser()
-    for slash in (path, path.rstrip("/")):
-        answer = nobody.get(slash)
-        assert answer.status_code == 302
-        assert answer.headers["Location"].startswith("/sign-in")
-
-
-@pytest.mark.parametrize(("path", "fields"), [*ACTIONS, *OPERATOR_ACTIONS])
-def test_nobody_does_anything(home: House, olivia: Browser, path: str, fields: dict[str, str]) -> None:
-    answer = home.browser().post(path, **fields)
-    assert (answer.status_code, answer.headers["Location"].startswith("/sign-in")) == (302, True)
-    assert olivia.get("/operator/accounts/bob/").status_code == 200
-    assert ">active<" in olivia.page
-
-
-@pytest.mark.parametrize("path", OPERATOR_PAGES)
-def test_the_operators_pages_are_not_there_for_others(home: House, olivia: Browser, path: str) -> None:
-    assert olivia.get(path).status_code == 200
-    bob = home.browser("bob")
-    assert bob.get(path).status_code == bob.get("/nothing/").status_code == 404
-    assert "/operator" not in bob.page
-
-
-@pytest.mark.parametrize(("path", "fields"), OPERATOR_ACTIONS)
-def test_others_do_nothing_of_the_operators(home: House, path: str, fields: dict[str, str]) -> None:
-    bob = home.browser("bob")
-    assert bob.post(path, **fields).status_code == 404
-    assert bob.is_in()
-
-
-@pytest.mark.parametrize(("path", "fields"), [*ACTIONS, *OPERATOR_ACTIONS])
-def test_a_form_from_elsewhere_is_refused(home: House, olivia: Browser, path: str, fields: dict[str, str]) -> None:
-    own = olivia.session
-    assert olivia.request("POST", path, data=fields).status_code == 403
-    sent = {**fields, "csrfmiddlewaretoken": olivia.token()}
-    answer = olivia.request("POST", path, data=sent, headers={"Origin": "https://evil.example"})
-    assert answer.status_code == 403
-    assert "This form could not be taken" in answer.text
-    assert (olivia.is_in(), olivia.session) == (True, own)
 
 
 @pytest.mark.parametrize("to", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
