@@ -18,6 +18,7 @@ from tests.platform import Account, Platform
 
 CHROMIUM = Path("/usr/bin/chromium")
 PASSWORD = "correct horse battery staple"
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 PATIENCE = 20_000
 """Milliseconds that a page may take to become as it is expected, on a machine that is busy."""
 expect.set_options(timeout=PATIENCE)

@@ -41,11 +41,11 @@ theo = services.find_account("theo")
 second_factor.turn_on(theo, pyotp.TOTP(second_factor.secret(second_factor.begin(theo))).now())
 alice, shop = services.find_account("alice"), services.find_website(None, given["shop"])
 services.create_website(alice, given["starting"], {"command": "sleep 3600"})
-services.create_website(alice, given["resting"], {"command": given["server"]}, enabled=False)
+resting = services.create_website(alice, given["resting"], {"command": given["server"]}, enabled=False)
 services.create_website(services.find_account("maya"), given["others"], {"command": "true"}, enabled=False)
 certificates.upload(domains.add(shop, given["alias"], redirects=True), given["cert"], given["key"])
 certificates.order(domains.add(shop, given["certified"]))
-astray = domains.add(shop, given["astray"])
+astray = domains.add(resting, given["astray"])
 asking.look(astray.name)
 Certificate.objects.create(name=astray.name, domain=astray, kind="letsencrypt-auto-renew")
 """
@@ -94,14 +94,16 @@ def crowd(made: Stage) -> None:
 
 @contextmanager
 def broken(made: Stage) -> Iterator[None]:
-    """A fault of the platform's own: the audit log's table is not there meanwhile."""
-    rename = "ALTER TABLE {} RENAME TO {}"
+    """A fault of the platform's own: meanwhile the audit log has an entry of a day that there is not."""
     with closing(sqlite3.connect(made.platform.config.sqlite_file, timeout=10, isolation_level=None)) as database:
-        database.execute(rename.format("control_auditentry", "away"))
+        database.execute(
+            "INSERT INTO control_auditentry (at, actor, action, target, detail, address, way) "
+            "VALUES ('2026-99-99 00:00:00', 'fault', 'account.create', '', '', '', 'platform')"
+        )
         try:
             yield
         finally:
-            database.execute(rename.format("away", "control_auditentry"))
+            database.execute("DELETE FROM control_auditentry WHERE actor = 'fault'")
 
 
 def invent(made: Platform, website: int) -> None:

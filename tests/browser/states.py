@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pyotp
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, Visitor, visitor
+from tests.browser.conftest import DESKTOP, FIREFOX, PASSWORD, PHONE, Visitor, visitor
 from tests.browser.furnished import BROKEN, OTHERS, RESTING, SHOP, STARTING, broken, crowd
 from tests.certified import Stage
 from tests.integration.dashboard.conftest import Person
@@ -119,7 +119,9 @@ def _second_factor_on(page: Page, stage: Stage) -> None:
 
 
 def _another_session(page: Page, stage: Stage) -> None:
-    Person(stage.platform).sign_in("alice")
+    other = Person(stage.platform)
+    other.session.headers["User-Agent"] = FIREFOX
+    other.sign_in("alice")
     page.reload()
 
 
@@ -182,7 +184,8 @@ STATES = (
         _sent("#settings", "[name=preview]", health_path="/health", command="true"), "ins",
     ),
     State("command-wrong", f"{_SITE}/command/", "alice", _sent("#settings", health_path="health"), _WRONG),
-    State("domains", f"{_SITE}/domains/", shows="#dns-1-record, #dns-2-record, #dns-3-record"),
+    State("domains", f"{_SITE}/domains/", shows="[id^=dns-]"),
+    State("domains-astray", f"/websites/{RESTING}/domains/", shows="[id^=dns-]"),
     State("domains-opened", f"{_SITE}/domains/", "alice", _opened("details"), "[name=private_key]"),
     State("domains-wrong", f"{_SITE}/domains/", "alice", _sent("form:has([value=add])", domain_name="x y"), _WRONG),
     State(

@@ -9,10 +9,8 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import PASSWORD, Visitor, visitor
+from tests.browser.conftest import FIREFOX, PASSWORD, Visitor, visitor
 from tests.platform import Account, Platform
-
-FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
 @pytest.fixture(scope="module")
