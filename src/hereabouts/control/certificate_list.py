@@ -24,11 +24,12 @@ def listed(files: Iterable[Listed], now: float) -> list[Listed]:
 
 
 def _of_name(certificate: Certificate, now: float) -> Listed:
-    held, problem = certificate.details, certificate.problem
+    held, problem, warning = certificate.details, certificate.problem, certificate.warning(now)
     if certificate.kind is Kind.UPLOADED:
         renewal = "its owner uploads a new one"
     elif problem:
-        renewal = f"failed {_times(certificate.failures)}, next try {_moment(certificate.next_try_at, now)}: {problem}"
+        renewal = f"failed {_times(certificate.failures)}, next try {_moment(certificate.next_try_at, now)}"
+        renewal += "" if warning else f": {problem}"  # which a warning names
     elif held is None:
         renewal = "is being ordered"
     else:
@@ -39,7 +40,7 @@ def _of_name(certificate: Certificate, now: float) -> Listed:
         issuer=held.issuer if held else "–",
         not_after=held.not_after if held else None,
         renewal=renewal,
-        warning=certificate.warning(now),
+        warning=warning,
     )
 
 

@@ -68,7 +68,6 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
             answered._has_been_logged = True  # type: ignore[attr-defined]  # up says so, once
             return answered
         case OperationalError():
-            _log.error("The database does not do its work: %s", error)
             return Response({"detail": unusable(error)}, 503, headers={"Retry-After": DATABASE_SECONDS})
         case AccountSuspended():  # for an operator: nobody else gets in as it
             return Response({"detail": str(error)}, status.HTTP_403_FORBIDDEN)

@@ -197,7 +197,7 @@ def _check(request: HttpRequest, website: Website) -> Word:
         return Word(
             f"{domain.name} could not be looked up now: the certificates process, which does that, gave no answer. It "
             "will be looked up by itself. If that takes more than a minute, tell the operator, who finds the cause "
-            "with `hereabouts status`.",
+            "with hereabouts status.",
             "warn",
         )
     return Word(domain.dns_detail, "warn") if domain.dns_detail else Word(f"{domain.name} leads here.")

@@ -61,7 +61,7 @@ def _unusable(request: HttpRequest, error: OperationalError) -> HttpResponseBase
     """A page that asks the database for nothing."""
     if not hasattr(request, "_cached_user"):
         request.user = AnonymousUser()
-    text, title = errors.unusable(error), "The database can't be used now"
+    text, title = errors.unusable(error).replace("`", ""), "The database can't be used now"
     answer = render(request, "dashboard/trouble.html", {"title": title, "text": text, "messages": []}, status=503)
     answer.headers["Retry-After"] = errors.DATABASE_SECONDS
     answer._has_been_logged = True  # type: ignore[attr-defined]
