@@ -18,7 +18,7 @@ local SIZE, LONGEST_HOST, REMEMBERED = 1024, 253, 4096
 local GATED_SECONDS, AT_ONCE, PATIENCE = 2, 2, 0.1
 local GOLDEN = 0.6180339887498949  -- spreads numbers that follow each other evenly between 0 and 1
 local text = ffi.new("char[?]", SIZE)
-local NOBODY = "unix:/dev/null"  -- where no connection is made, and the request ends with 502
+local GIVEN_UP = "0"  -- in the place of until when a visitor is held: he is told that the site broke off
 local CLOCK_MONOTONIC, moment = 1, ffi.new("hereabouts_timespec")
 
 local settings, pages = nil, {}
@@ -142,10 +142,8 @@ function M.balance_held()
         if now() < ctx.deadline then
             balancer.set_more_tries(1)
         end
-    elseif sent() then
-        peer = NOBODY
     else
-        ngx.var.hereabouts_until = string.format("%.3f", ctx.deadline)
+        ngx.var.hereabouts_until = sent() and GIVEN_UP or string.format("%.3f", ctx.deadline)
         assert(balancer.recreate_request())
     end
     assert(balancer.set_current_peer(peer or settings.hold))
@@ -234,7 +232,11 @@ end
 -- Hold the request until its site serves, or explain to the visitor why it does not.
 local function hold()
     local host = ngx.var.host
-    local deadline = tonumber(ngx.var.http_x_hereabouts_until) or now() + settings.hold_seconds
+    local given = ngx.var.http_x_hereabouts_until
+    if given == GIVEN_UP then
+        return ngx.exit(ngx.HTTP_BAD_GATEWAY)
+    end
+    local deadline = tonumber(given) or now() + settings.hold_seconds
     repeat
         local route = lookup(host)
         if not route then

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,13 @@ SERVERS = (
     'requests fastapi "uvicorn[standard]" hypercorn granian gunicorn uvicorn-worker gevent flask daphne starlette '
     "python-multipart"
 )
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory with a short name, which leaves room for the paths of sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="h-") as name:
+        yield Path(name)
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ class Pebble:
                 ["pebble", "-config", str(file), "-dnsserver", self.names.address], stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, env={**os.environ, "PEBBLE_VA_NOSLEEP": "1", **self.environ},
             )  # fmt: skip
-        wait_for(self.answers, 20, "Pebble")
+        wait_for(self.answers, 60, "Pebble")
 
     def answers(self) -> bool:
         with suppress(requests.RequestException):

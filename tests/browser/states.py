@@ -107,7 +107,8 @@ def _second_factor(page: Page, stage: Stage) -> None:
     """Turn it on, or make new recovery codes where it is."""
     key = page.locator("#key")
     if key.count():
-        _sent(button="[value=on]", code=pyotp.TOTP(key.inner_text().replace(" ", "")).now())(page, stage)
+        code = pyotp.TOTP(key.inner_text().replace(" ", "")).now()
+        _sent(button="[value=on]", code=code, password=PASSWORD)(page, stage)
     else:
         _sent("form:has([value=codes])", password=PASSWORD)(page, stage)
 
@@ -217,7 +218,7 @@ STATES = (
     ),
     State("sessions", "/account/sessions/", "alice", _another_session, "[value=others]"),
     State("two-factor", "/account/two-factor/", shows="#key"),
-    State("two-factor-wrong", "/account/two-factor/", "alice", _sent(code="12345"), _WRONG),
+    State("two-factor-wrong", "/account/two-factor/", "alice", _sent(code="12345", password=PASSWORD), _WRONG),
     State("two-factor-codes", "/account/two-factor/", "tessa", _second_factor, "#recovery"),
     State("two-factor-on", "/account/two-factor/", "tessa", _second_factor_on, "[value=off]"),
     State("operator", "/operator/", "olivia"),

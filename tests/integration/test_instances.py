@@ -23,9 +23,9 @@ WEBSITE = Website(1, "a.example.org", ALICE, "serve", True, 1, aliases=(Alias("b
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
-    settings = {"HEREABOUTS_DATA_DIR": str(tmp_path / "var"), "HEREABOUTS_RUN_DIR": str(tmp_path / "run")}
-    made = configuration.load(settings, tmp_path)
+def config(short_path: Path) -> Config:
+    settings = {"HEREABOUTS_DATA_DIR": str(short_path / "var"), "HEREABOUTS_RUN_DIR": str(short_path / "run")}
+    made = configuration.load(settings, short_path)
     made.routes.mkdir(parents=True)
     return made
 
@@ -56,8 +56,8 @@ def test_one_whose_process_is_gone_accepts_nothing(config: Config) -> None:
         sandbox.close()
 
 
-def test_a_connection_counts_before_it_is_accepted(tmp_path: Path) -> None:
-    path = str(tmp_path / "app.sock")
+def test_a_connection_counts_before_it_is_accepted(short_path: Path) -> None:
+    path = str(short_path / "app.sock")
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as visitor:
         listener.bind(path)
         before = procfs.connections(os.getpid(), path)

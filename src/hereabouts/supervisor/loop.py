@@ -308,7 +308,10 @@ class Supervisor:
 
     async def _poke(self, website_id: int) -> Keeper | None:
         """Look again at one website."""
-        website = await self._read(lambda: self._store.website(website_id))
+        try:
+            website = await self._read(lambda: self._store.website(website_id))
+        except Exception:  # a server that was away, perhaps: the connection to it is a new one now
+            website = await self._read(lambda: self._store.website(website_id))
         keeper = self._keepers.get(website_id)
         if website is None:
             if keeper:

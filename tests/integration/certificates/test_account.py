@@ -63,15 +63,15 @@ def bound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
         yield made
 
 
-def test_an_authority_that_wants_an_account_bound_gets_it(tmp_path: Path, bound: Pebble) -> None:
-    (tmp_path / "key").write_text(f"{KEY}\n")
-    config = settings(tmp_path, bound.url, bound, ACME_EAB_KEY_ID="kid-1", ACME_EAB_KEY_FILE=str(tmp_path / "key"))
+def test_an_authority_that_wants_an_account_bound_gets_it(short_path: Path, bound: Pebble) -> None:
+    (short_path / "key").write_text(f"{KEY}\n")
+    config = settings(short_path, bound.url, bound, ACME_EAB_KEY_ID="kid-1", ACME_EAB_KEY_FILE=str(short_path / "key"))
 
     assert register(config) is None
 
 
-def test_without_the_settings_for_it_they_are_named(tmp_path: Path, bound: Pebble) -> None:
-    failure = register(settings(tmp_path, bound.url, bound))
+def test_without_the_settings_for_it_they_are_named(short_path: Path, bound: Pebble) -> None:
+    failure = register(settings(short_path, bound.url, bound))
 
     assert failure is not None
     assert failure.kind == "platform"
@@ -86,11 +86,11 @@ def test_without_the_settings_for_it_they_are_named(tmp_path: Path, bound: Pebbl
         ("x", "platform", "key (`acme_eab_key_file`) is not the key as an authority gives it"),
     ],
 )
-def test_a_wrong_key_is_told(tmp_path: Path, bound: Pebble, key: str, kind: str, told: str) -> None:
-    (tmp_path / "key").write_text(key)
+def test_a_wrong_key_is_told(short_path: Path, bound: Pebble, key: str, kind: str, told: str) -> None:
+    (short_path / "key").write_text(key)
 
     failure = register(
-        settings(tmp_path, bound.url, bound, ACME_EAB_KEY_ID="kid-1", ACME_EAB_KEY_FILE=str(tmp_path / "key"))
+        settings(short_path, bound.url, bound, ACME_EAB_KEY_ID="kid-1", ACME_EAB_KEY_FILE=str(short_path / "key"))
     )
 
     assert failure is not None
@@ -98,19 +98,19 @@ def test_a_wrong_key_is_told(tmp_path: Path, bound: Pebble, key: str, kind: str,
     assert told in failure.problem
 
 
-def test_an_authority_that_nobody_listens_at_is_told_as_such(tmp_path: Path, bound: Pebble) -> None:
-    failure = register(settings(tmp_path, "https://localhost:1/dir", bound))
+def test_an_authority_that_nobody_listens_at_is_told_as_such(short_path: Path, bound: Pebble) -> None:
+    failure = register(settings(short_path, "https://localhost:1/dir", bound))
 
     assert failure is not None
     assert failure.kind == "unreachable"
     assert failure.problem == "The certificate authority localhost can't be reached: Connection refused."
 
 
-def test_a_limit_on_new_accounts_is_kept_until_it_ends(tmp_path: Path, authority: Pebble, before: Door) -> None:
+def test_a_limit_on_new_accounts_is_kept_until_it_ends(short_path: Path, authority: Pebble, before: Door) -> None:
     problem = {"type": RATE_LIMITED, "detail": "too many registrations"}
     before.rule = lambda request: (429, {"Retry-After": "7000"}, problem) if request.path == "/sign-me-up" else None
 
-    failure = register(settings(tmp_path, before.url, authority))
+    failure = register(settings(short_path, before.url, authority))
 
     assert failure is not None
     assert (failure.kind, failure.problem) == (
@@ -120,9 +120,9 @@ def test_a_limit_on_new_accounts_is_kept_until_it_ends(tmp_path: Path, authority
 
 
 def test_an_order_that_takes_its_time_goes_on_with_the_next_try(
-    tmp_path: Path, authority: Pebble, before: Door
+    short_path: Path, authority: Pebble, before: Door
 ) -> None:
-    config = settings(tmp_path, before.url, authority)
+    config = settings(short_path, before.url, authority)
     slow = {"status": "processing", "identifiers": [], "authorizations": [], "finalize": "https://localhost/"}
 
     def rule(request: Request) -> tuple[int, dict[str, str], object] | None:

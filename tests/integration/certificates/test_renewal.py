@@ -130,7 +130,7 @@ def test_the_authority_may_ask_for_an_early_renewal(stage: Stage) -> None:
 
     wait_for(lambda: stage.fingerprint(name) != first.fingerprint(hashes.SHA256()).hex(), 40, "another certificate")
 
-    assert early == asked
+    assert set(early) == set(asked)
     assert any(b"replaces" in _payload(body) for body in stage.door.bodies)
     wait_for(lambda: stage.row(name)["renew_at"] > time.time() + 58 * 86_400, 20, "the later window")
 
