@@ -15,7 +15,7 @@ int clock_gettime(int clock, hereabouts_timespec *found);
 local C = ffi.C
 local find, match = string.find, string.match
 local SIZE, LONGEST_HOST, REMEMBERED = 1024, 253, 4096
-local GATED_SECONDS, AT_ONCE, PATIENCE = 2, 2, 0.1
+local GATED_SECONDS, AT_ONCE, MOST_AT_ONCE, PATIENCE = 2, 2, 64, 0.1
 local GOLDEN = 0.6180339887498949  -- spreads numbers that follow each other evenly between 0 and 1
 local text = ffi.new("char[?]", SIZE)
 local GIVEN_UP = "0"  -- in the place of until when a visitor is held: he is told that the site broke off
@@ -67,7 +67,8 @@ local parse = remembering(function(link)
     local peer = target ~= "wait" and target ~= "disabled" and "unix:" .. settings.live .. target .. ".sock"
     local hsts = match(policy, "hsts=(%d+)")
     return {
-        target = target, account = account, log = log, peer = peer, since = peer and ngx.now(), policy = policy ~= "",
+        target = target, account = account, log = log, peer = peer, policy = policy ~= "",
+        since = peer and ngx.now(), at_once = 0,
         https = find("," .. policy .. ",", ",https,", 1, true) and true, to = match(policy, "to=([a-z0-9.-]+)"),
         hsts = hsts and "max-age=" .. hsts,
     }
@@ -91,17 +92,23 @@ local function policed(route, var, peer)
     return not route.to and (secure or not route.https) and peer
 end
 
+-- The part of all connections that have gone over to the straight way.
+local function moved(route)
+    local age = route.since and ngx.now() - route.since
+    return age and age >= 0 and age < GATED_SECONDS and math.sqrt(age / GATED_SECONDS) or 1
+end
+
 -- Slow start: whether a visitor's way to a process that this worker has just met leads through the gate. If all came at
 -- once, a server that takes one connection between two rounds of requests would serve the first again and again while
 -- the last wait to be let in. So connections go over to the straight way one by one, the slower the more there are.
 -- WebSockets, which stay, always take that.
 local function gated(route, var)
-    local age = ngx.now() - route.since
-    if age < 0 or age >= GATED_SECONDS then
+    local share = moved(route)
+    if share == 1 then
         route.since = nil
         return false
     end
-    return not var.http_upgrade and tonumber(var.connection) * GOLDEN % 1 >= math.sqrt(age / GATED_SECONDS)
+    return not var.http_upgrade and tonumber(var.connection) * GOLDEN % 1 >= share
 end
 
 -- The first try goes to the host's site, the second, or the first without a site, to where requests wait.
@@ -212,10 +219,17 @@ local function listens(peer)
 end
 
 -- Let the request through in order of arrival, so many of each worker at once; where answers take long, all the same.
+-- The more have gone over, the longer a round of the server's takes; so that those who are left don't wait longer for
+-- it, more of them go at once.
 local function gate()
     local route = lookup(ngx.var.host)
     if route and route.peer then
-        route.turns = route.turns or semaphore.new(AT_ONCE)
+        route.turns = route.turns or semaphore.new(0)
+        local wanted = math.min(AT_ONCE / (1 - moved(route)), MOST_AT_ONCE)
+        while route.at_once < wanted do
+            route.at_once = route.at_once + 1
+            route.turns:post()
+        end
         ngx.ctx.turns = route.turns:wait(PATIENCE) and route.turns
     end
 end
