@@ -13,7 +13,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 SETTINGS := $(if $(SUDO),$(addprefix --preserve-env=,$(filter HEREABOUTS_%,$(.VARIABLES))))
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
-.PHONY: up test check bench chaos screenshots packages clean
+.PHONY: up test check static bench chaos screenshots packages clean
 .DEFAULT_GOAL := up
 
 up: packages $(VENV)/stamp  ## run the platform in the foreground
@@ -21,15 +21,17 @@ up: packages $(VENV)/stamp  ## run the platform in the foreground
 
 test: PACKAGES += $(TEST_PACKAGES)
 test: packages $(VENV)/stamp-dev $(VENV)/sslyze/stamp  ## every test: unit, integration, contract
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: PACKAGES += $(TEST_PACKAGES)
 check: packages $(VENV)/stamp-dev $(VENV)/sslyze/stamp  ## what a change must pass
+	@$(MAKE) --no-print-directory --jobs 2 static test
+
+static: $(VENV)/stamp-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(MAKE) --no-print-directory test
 
 bench: packages $(VENV)/stamp-dev  ## the whole platform measured
 	$(BIN)/python -m benchmarks

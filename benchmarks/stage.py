@@ -19,7 +19,7 @@ _SERVERS = "hypercorn granian gunicorn uvicorn-worker flask"
 # The defaults of a platform in use, where the tests take smaller ones.
 SETTINGS = {
     "START_SECONDS": "60", "DRAIN_SECONDS": "30", "STOP_SECONDS": "10", "HOLD_SECONDS": "30", "LOG_MB": "10",
-    "MEMORY_MB": "512", "PROCESSES": "256", "RATE_LIMIT": "1000000",
+    "MEMORY_MB": "512", "PROCESSES": "256", "RATE_LIMIT": "1000000", "DOMAINS_EACH": "100000",
 }  # fmt: skip
 
 _HELLO = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +14,7 @@ from hereabouts.config import Config
 from hereabouts.errors import SandboxError
 from hereabouts.sandbox.oci import seccomp_profile
 
+_GENTLY = ("nice", "-n", "10")
 _SECCOMP = (Path("/usr/share/containers/seccomp.json"), Path("/etc/containers/seccomp.json"))
 
 
@@ -38,16 +40,19 @@ def seccomp() -> dict[str, Any] | None:
     return None
 
 
-def start(config: Config, name: str, bundle: Path, output: IO[bytes], errors: IO[bytes]) -> int:
+def start(
+    config: Config, name: str, bundle: Path, output: IO[bytes], errors: IO[bytes], *, gently: bool = False
+) -> int:
     """Start the sandbox described in ``bundle``, detached; its process 1 writes to the given files.
 
-    Returns that process's id. Raises SandboxError with what the runtime said.
+    ``gently`` lets everybody else have the processor first while the runtime is at work. Returns process 1's id. Raises
+    SandboxError with what the runtime said.
     """
     log, pid_file = bundle / "runtime.log", bundle / "pid"
     words = ("run", "--detach", "--bundle", str(bundle), "--pid-file", str(pid_file), name)
     try:
         done = subprocess.run(
-            command(config, *words, log=log),
+            [*(_GENTLY if gently else ()), *command(config, *words, log=log)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
@@ -57,7 +62,11 @@ def start(config: Config, name: str, bundle: Path, output: IO[bytes], errors: IO
         raise SandboxError(doing="started", problem=f"{config.oci_runtime}: {error.strerror}.") from error
     if done.returncode:
         raise SandboxError(doing="started", problem=last_words(log))
-    return int(pid_file.read_text())
+    pid = int(pid_file.read_text())
+    if gently:
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, pid, 0)  # it inherited the runtime's
+    return pid
 
 
 def last_words(log: Path) -> str:
