@@ -76,7 +76,7 @@ _PATHS = {
     "its sixth page": "/websites/?page=6",
     "a search": "/websites/?q=known77",
     "a new one": "/websites/new/",
-    "what to type": "/websites/new/recipe/?framework=django&domain_name=x.test",
+    "what to type": "/websites/new/?framework=django&domain_name=x.test",
     "a name": f"/websites/new/name/?domain_name=x-{_NAME}.localhost",
     "overview": f"/websites/{_DOMAIN}/",
     "its day": f"/websites/{_DOMAIN}/?period=day",
@@ -104,7 +104,7 @@ _PATHS = {
     "audit log": "/operator/audit/",
 }
 _SIGN_IN = {"sign-in": "/sign-in/"}
-_FILES = ("authorities", "what to type", "a name", "steps")
+_FILES = ("authorities", "a name", "steps")
 """Which are no pages by themselves, so nobody's first visit loads them."""
 # Runs in the page: notes when each line of the log is on screen, in milliseconds since the epoch.
 _WATCH = """() => {
