@@ -271,7 +271,8 @@ class Supervisor:
         return keeper
 
     def _start(self, website_id: int, keeper: Keeper) -> None:
-        if website_id not in self._tasks:
+        # Whoever asks while all is being ended must not begin anew what nobody would end.
+        if website_id not in self._tasks and not self._stop.is_set():
             self._tasks[website_id] = asyncio.create_task(self._keep(website_id, keeper))
 
     async def _keep(self, website_id: int, keeper: Keeper) -> None:
