@@ -179,8 +179,8 @@ Rule = Callable[[Request], "tuple[int, dict[str, str], Any] | None"]
 
 class Door(ThreadingHTTPServer):
     """Stands before a Pebble. ``rule`` looks at each request before and after Pebble does, and may answer itself,
-    or keep it waiting; ``seen`` are the paths so far. With ``windows`` it gives renewal information, as Pebble 2.4
-    does not: certificate numbers to (start, end).
+    or keep it waiting; ``seen`` are the paths so far, ``taken`` those that Pebble did not refuse. With ``window`` it
+    gives renewal information, as Pebble 2.4 does not: certificate numbers to (start, end).
     """
 
     daemon_threads = True
@@ -191,6 +191,7 @@ class Door(ThreadingHTTPServer):
         context.load_cert_chain(behind.trust, behind.directory / "trust.key")
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.behind, self.seen, self.bodies = behind, list[str](), list[bytes]()
+        self.taken: list[str] = []
         self.rule: Rule = lambda _: None
         self.window: Callable[[str], tuple[str, str]] | None = None
         self.lock = threading.Lock()
@@ -217,6 +218,8 @@ class _Handler(BaseHTTPRequestHandler):
             door.bodies.append(body)
             number = len(door.seen)
         answer = door.rule(Request(number, self.path, answered=False)) or self._forward(body)
+        if answer[0] < 400:
+            door.taken.append(self.path)
         answer = door.rule(Request(number, self.path, answered=True)) or answer
         self._say(*answer)
 

@@ -164,6 +164,12 @@ def test_shortages(errors: str, crowded: bool, start: str) -> None:
     assert explain_silence(60, [], [], case).startswith(start) or start.startswith("It exited")
 
 
+def test_one_that_takes_no_connection() -> None:
+    """Another socket beside its own is no fault, such as the one by which gunicorn is controlled."""
+    sentence = explain_silence(60, [], ["/home/alice/.gunicorn/gunicorn.ctl"], Case("gunicorn a:b"), listens=True)
+    assert sentence.startswith("It listens on $DOMAIN_SOCKET, but has taken no connection after 60 s. Its workers")
+
+
 def test_another_socket() -> None:
     sentence = explain_silence(60, [], ["/home/alice/mine.sock"], Case("uvicorn --uds /home/alice/mine.sock a:b"))
     assert sentence == (

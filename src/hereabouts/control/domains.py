@@ -1,4 +1,7 @@
-"""The names of websites: every write of them. Like services, it knows nothing of HTTP."""
+"""The names of websites: every write of them. Like services, it knows nothing of HTTP.
+
+A transaction locks an account before websites, and a website before its names: no two ever wait for each other.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,7 @@ def add(website: Website, text: str, *, redirects: bool = False, former: int | N
     name = parse_owned(website.account, text)
     try:
         with transaction.atomic():
+            lock_account(website.account)
             if former is not None:
                 release(name, former)
             audit.note(Action.DOMAIN_ADD, name, f"website {website.domain_name}")
@@ -75,7 +79,7 @@ def change(domain: Domain, *, redirects: bool) -> None:
 def make_main(domain: Domain) -> None:
     """Let the website be known by this one of its names; the former main one serves it, too. Raises NoSuchDomain."""
     with transaction.atomic():
-        _lock(domain.website_id)
+        lock(domain.website_id)
         found = Domain.objects.filter(pk=domain.pk).first()
         if found is None:
             raise NoSuchDomain(domain=domain.name)
@@ -89,7 +93,7 @@ def make_main(domain: Domain) -> None:
 def remove(domain: Domain) -> None:
     """Take the domain from its website. Raises MainDomain, NoSuchDomain."""
     with transaction.atomic():
-        _lock(domain.website_id)
+        lock(domain.website_id)
         found = Domain.objects.filter(pk=domain.pk).first()
         if found is None:
             raise NoSuchDomain(domain=domain.name)
@@ -114,9 +118,8 @@ def hold(website: Website, name: str, *, is_main: bool = False, redirects: bool 
 
 
 def _check_number(account: Account) -> None:
-    """Whether the account may have one more custom domain. Raises InvalidInput."""
+    """Whether the account, which is locked, may have one more custom domain. Raises InvalidInput."""
     config = _config()
-    Account.objects.select_for_update().filter(pk=account.pk).first()  # of two at once, the second counts the first's
     held = Domain.objects.filter(website__account=account).exclude(name__endswith=f".{config.domain}")
     if held.count() >= config.domains_each:
         problem = (
@@ -132,7 +135,7 @@ def release(name: str, website_id: int) -> None:
     Its certificate goes with it. A website that loses its main name goes on under another of its own, or else
     under the name that its CNAME records point to. Its process runs on: the next one has the new name.
     """
-    website = _lock(website_id)
+    website = lock(website_id)
     domain = Domain.objects.filter(name=name, website_id=website_id).first()
     if website is None or domain is None:
         return
@@ -147,6 +150,12 @@ def release(name: str, website_id: int) -> None:
         Domain.objects.filter(pk=heir.pk).update(is_main=True, redirects=False)
 
 
-def _lock(website_id: int) -> Website | None:
+def lock_account(account: Account) -> Account | None:
+    """The account as it is stored now. Until the transaction ends nobody else gives it names or websites, so what it
+    has can be counted."""
+    return Account.objects.select_for_update().filter(pk=account.pk).first()
+
+
+def lock(website_id: int) -> Website | None:
     """The website, whose names nobody else changes until the transaction ends."""
     return Website.objects.select_for_update().filter(pk=website_id).first()

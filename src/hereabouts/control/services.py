@@ -112,6 +112,8 @@ def find_account(name: str) -> Account:
 def remove_account(account: Account) -> None:
     """Delete the account and what is stored of its websites. Its files are the caller's to remove."""
     with transaction.atomic():
+        domains.lock_account(account)
+        list(Website.objects.select_for_update().filter(account=account).order_by("pk"))
         if Account.objects.filter(pk=account.pk).delete()[0]:
             audit.note(Action.ACCOUNT_REMOVE, account.username)
 
@@ -236,9 +238,9 @@ def create_website(
     _assign(wanted, webapp)
     try:
         with transaction.atomic():
+            _check_active(account)
             if former is not None:
                 domains.release(name, former)
-            _check_active(account)
             wanted.save(force_insert=True)
             domains.hold(wanted, name, is_main=True)
             audit.note(Action.WEBSITE_CREATE, name)
@@ -258,6 +260,8 @@ def change_website(website: Website, webapp: Mapping[str, Any] | None = None, *,
     same = Website.objects.filter(pk=website.pk)
     name = _known_as(website)
     with transaction.atomic():
+        if enabled is True:
+            _check_active(website.account)
         if "command" in changed:
             same.exclude(command=website.command).update(generation=F("generation") + 1)
         if changed:
@@ -266,7 +270,6 @@ def change_website(website: Website, webapp: Mapping[str, Any] | None = None, *,
             if different := [column for column in before if before[column] != getattr(website, column)]:
                 audit.note(Action.WEBSITE_CHANGE, name, ", ".join(different))
         if enabled is True:
-            _check_active(website.account)
             if same.filter(enabled=False).update(enabled=True, resumes=False, generation=F("generation") + 1):
                 audit.note(Action.WEBSITE_ENABLE, name)
         elif enabled is False:
@@ -278,7 +281,8 @@ def change_website(website: Website, webapp: Mapping[str, Any] | None = None, *,
 
 def _check_active(account: Account) -> None:
     """Within a transaction: whether the account may start anything. Raises AccountSuspended."""
-    if Account.objects.select_for_update().filter(pk=account.pk, is_active=False).exists():
+    found = domains.lock_account(account)
+    if found and not found.is_active:
         raise AccountSuspended(name=account.username)
 
 
@@ -318,6 +322,7 @@ def delete_website(website: Website) -> None:
     """Delete the website; the supervisor ends its processes and removes its logs."""
     name = _known_as(website)
     with transaction.atomic():
+        domains.lock(website.pk)
         if Website.objects.filter(pk=website.pk).delete()[0]:
             audit.note(Action.WEBSITE_DELETE, name)
 

@@ -135,14 +135,20 @@ def _shortage(case: Case) -> str | None:
     return None
 
 
-def explain_silence(seconds: float, ports: list[int], sockets: list[str], case: Case) -> str:
-    """Why a process that runs is not reached: it listens elsewhere, or not at all."""
-    if ports or sockets:
+def explain_silence(seconds: float, ports: list[int], sockets: list[str], case: Case, *, listens: bool = False) -> str:
+    """Why a process that runs is not reached: it listens elsewhere, or not at all, or takes no connection."""
+    if not listens and (ports or sockets):
         return explain_elsewhere(ports, sockets, case.command)
     shortage = _shortage(case)
     if shortage:
         return shortage
     hint = _evidence(case.errors)
+    if listens:
+        return (
+            f"It listens on $DOMAIN_SOCKET, but has taken no connection after {seconds:g} s.{hint} Its workers do not "
+            "come up, or its start takes long: do what takes long later, or ask the operator for a longer "
+            "start_seconds."
+        )
     if re.search(r"permission denied|\[Errno 13\]", case.errors, re.IGNORECASE):
         return (
             f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s: permission denied.{hint} "

@@ -30,7 +30,12 @@ def of_silence(config: Config, kernel: KernelLog, sandbox: Sandboxed, seconds: f
     killed = kernel.killed(sandbox.name, sandbox.pid)
     if killed is not None:  # a worker, which its server starts again and again
         return explain_end(Ended(killed=killed), case, served=False)
-    return explain_silence(seconds, procfs.tcp_ports(sandbox.pid), sockets(sandbox), case)
+    listeners = procfs.unix_listeners(sandbox.pid)
+    own = socket_path(sandbox.website)
+    return explain_silence(
+        seconds, procfs.tcp_ports(sandbox.pid), [path for path in listeners if path != own], case,
+        listens=own in listeners,
+    )  # fmt: skip
 
 
 def of_no_room(serving: Sandboxed) -> str | None:
@@ -47,14 +52,12 @@ def of_no_room(serving: Sandboxed) -> str | None:
 
 def too_early(sandbox: Sandboxed) -> str | None:
     """What is certainly wrong with an instance that is starting, long before its time is up."""
-    ports, command = procfs.tcp_ports(sandbox.pid), sandbox.record.command
-    named = [path for path in sockets(sandbox) if os.path.basename(path) in command]  # noqa: PTH119 (a name in a table)
+    listeners, command = procfs.unix_listeners(sandbox.pid), sandbox.record.command
+    if socket_path(sandbox.website) in listeners:
+        return None
+    ports = procfs.tcp_ports(sandbox.pid)
+    named = [path for path in listeners if os.path.basename(path) in command]  # noqa: PTH119 (a name in a table)
     return explain_elsewhere(ports, named, command) if ports or named else None
-
-
-def sockets(sandbox: Sandboxed) -> list[str]:
-    """The unix sockets where an instance listens, its own excepted."""
-    return [path for path in procfs.unix_listeners(sandbox.pid) if path != socket_path(sandbox.website)]
 
 
 def with_loop(seen: Seen, latest: Observation) -> Observation:

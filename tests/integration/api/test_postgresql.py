@@ -20,7 +20,7 @@ import pytest
 from hereabouts.daemons.environ import environment
 from tests.authority import Authority
 from tests.pebble import Names, names
-from tests.platform import Platform, free_port, platform, wait_for
+from tests.platform import Account, Platform, free_port, platform, wait_for
 
 PASSWORD = "p@ss/wörd?%"
 SERVER = (
@@ -136,15 +136,28 @@ def test_domains_and_certificates(there: Platform, dns: Names) -> None:
         answer = pam.session.post(url, json={"cert": cert, "private_key": key}, timeout=60)
         assert (answer.status_code, answer.json()) == (200, {"status": "OK"})
     assert pam.session.get(url, timeout=60).json()["subject_name"] == "ab"
-    wanted = {"domain_name": "www.shop.test", "enabled": False, "webapp": {"command": "serve"}}
-    proof = pola.call("POST", json=wanted).json()["proof"]
-    dns.tell("set-txt", host=proof["name"] + ".", value=proof["value"])
-    with ThreadPoolExecutor(6) as pool:
-        codes = list(pool.map(lambda _: pola.call("POST", json=wanted).status_code, range(6)))
-    assert sorted(codes) == [201] + [400] * 5
+    _take_at_once(pola, dns, "www.shop.test")
     left = pam.get(f"webapp-{number}.localhost")
     assert (left["id"], left["enabled"]) == (number, True)
     assert pola.session.get(url.replace("/pam/", "/pola/"), timeout=60).status_code == 404
+
+
+def _take_at_once(account: Account, dns: Names, name: str) -> None:
+    """Have a proved domain taken over by six calls; one gets it."""
+    wanted = {"domain_name": name, "enabled": False, "webapp": {"command": "serve"}}
+    proof = account.call("POST", json=wanted).json()["proof"]
+    dns.tell("set-txt", host=proof["name"] + ".", value=proof["value"])
+    with ThreadPoolExecutor(6) as pool:
+        codes = list(pool.map(lambda _: account.call("POST", json=wanted).status_code, range(6)))
+    assert sorted(codes) == [201] + [400] * 5
+
+
+def test_none_of_those_who_take_a_domain_at_once_waits_for_another(there: Platform, dns: Names) -> None:
+    penny, paula = there.account("penny"), there.account("paula")
+    for number in range(8):
+        name = f"www{number}.taken.test"
+        penny.call("POST", json={"domain_name": name, "enabled": False, "webapp": {"command": "serve"}})
+        _take_at_once(paula, dns, name)
 
 
 def test_adding_and_removing_names_at_once(there: Platform) -> None:
