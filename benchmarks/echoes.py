@@ -100,7 +100,7 @@ def run(stage: Stage) -> list[Row]:
                     if len(spans) % 10 == 0:
                         stage.say(f"Reload {len(spans) + 1} of {wanted} with {_SOCKETS} WebSockets")
                     began = perf_counter()
-                    reload(stage, domain, 1, 0)
+                    reload(stage, domain)
                     spans.append((began, perf_counter()))
                     names.append(stage.platform.visit(domain, "/name").json())
                     sleep(_PAUSE_SECONDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from statistics import median, quantiles
 from time import perf_counter, sleep
 
@@ -16,13 +15,15 @@ from benchmarks.stage import Stage
 
 CLIENTS = 32
 _BLOCK = 10
-_PAUSE_SECONDS = 0.3
 _LONGEST_SECONDS = 720.0
 _LIMIT_TIMES = 2.0
 
 
 def run(stage: Stage) -> list[Row]:
-    """Ten reloads, then as long without, and again: the same clients, and what the machine does beside meets both."""
+    """Ten reloads, then as long without, and again: the same clients, and what the machine does beside meets both.
+
+    Each reload is called for once the one before is over, its old process ended.
+    """
     wanted, requests = (10, 0) if stage.quick else (100, 200_000)
     with (
         stage.website("hundred", stage.hello()) as domain,
@@ -47,8 +48,9 @@ def _blocks(
     while (len(times) < wanted or met < requests) and perf_counter() < deadline:
         stage.say(f"Reload {len(times) + 1} of {wanted}, request {met:,} of {requests:,}")
         began, before = perf_counter(), visitors.requests
-        times += reload(stage, domain, _BLOCK, _PAUSE_SECONDS)
-        wait_for(lambda: instances(stage, domain) == 1, 60, "the end of the old processes")
+        for _ in range(_BLOCK):
+            times.append(reload(stage, domain))
+            wait_over(stage, domain)
         reloading.append(Span(began, perf_counter()))
         met += visitors.requests - before
         sleep(perf_counter() - began)
@@ -56,17 +58,17 @@ def _blocks(
     return reloading, peace, times
 
 
-def reload(stage: Stage, domain: str, count: int, pause: float, each: Callable[[], None] = lambda: None) -> list[float]:
-    """So many reloads one after the other; the seconds that each took. ``each`` is called after every one."""
-    times = []
-    for _ in range(count):
-        began = perf_counter()
-        answer = stage.account.call("POST", f"{domain}/reload/")
-        assert answer.status_code == 200, answer.text
-        times.append(perf_counter() - began)
-        each()
-        sleep(pause)
-    return times
+def reload(stage: Stage, domain: str) -> float:
+    """Reload a website; the seconds until the answer."""
+    began = perf_counter()
+    answer = stage.account.call("POST", f"{domain}/reload/")
+    assert answer.status_code == 200, answer.text
+    return perf_counter() - began
+
+
+def wait_over(stage: Stage, domain: str) -> None:
+    """Wait until the processes from before a website's reload have ended."""
+    wait_for(lambda: instances(stage, domain) == 1, 60, "the end of the old processes")
 
 
 def instances(stage: Stage, domain: str) -> int:

@@ -13,7 +13,7 @@ from time import perf_counter, sleep
 import psutil
 from tests.platform import wait_for
 
-from benchmarks.reloads100 import instances, reload
+from benchmarks.reloads100 import reload, wait_over
 from benchmarks.report import Row
 from benchmarks.stage import ACCOUNT, Stage, another
 
@@ -121,13 +121,10 @@ def _reloads(sites: dict[Stage, str], count: int) -> dict[Stage, list[float]]:
         for each, domain in turn if number % 2 else turn[::-1]:
             if number % 5 == 0:
                 each.say(f"Reload {number + 1} of {count}")
-            times[each] += reload(each, domain, 1, _PAUSE_SECONDS)
-            _wait_one(each, domain)
+            times[each].append(reload(each, domain))
+            sleep(_PAUSE_SECONDS)
+            wait_over(each, domain)
     return times
-
-
-def _wait_one(stage: Stage, domain: str) -> None:
-    wait_for(lambda: instances(stage, domain) == 1, 60, "the end of the old process")
 
 
 def _cpu(many: float, few: float, running: int, seconds: float) -> Row:
