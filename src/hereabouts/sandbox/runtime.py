@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +13,6 @@ from hereabouts.config import Config
 from hereabouts.errors import SandboxError
 from hereabouts.sandbox.oci import seccomp_profile
 
-_GENTLY = ("nice", "-n", "10")
 _SECCOMP = (Path("/usr/share/containers/seccomp.json"), Path("/etc/containers/seccomp.json"))
 
 
@@ -40,19 +38,16 @@ def seccomp() -> dict[str, Any] | None:
     return None
 
 
-def start(
-    config: Config, name: str, bundle: Path, output: IO[bytes], errors: IO[bytes], *, gently: bool = False
-) -> int:
+def start(config: Config, name: str, bundle: Path, output: IO[bytes], errors: IO[bytes]) -> int:
     """Start the sandbox described in ``bundle``, detached; its process 1 writes to the given files.
 
-    ``gently`` lets everybody else have the processor first while the runtime is at work. Returns process 1's id. Raises
-    SandboxError with what the runtime said.
+    Returns process 1's id. Raises SandboxError with what the runtime said.
     """
     log, pid_file = bundle / "runtime.log", bundle / "pid"
     words = ("run", "--detach", "--bundle", str(bundle), "--pid-file", str(pid_file), name)
     try:
         done = subprocess.run(
-            [*(_GENTLY if gently else ()), *command(config, *words, log=log)],
+            command(config, *words, log=log),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
@@ -62,11 +57,7 @@ def start(
         raise SandboxError(doing="started", problem=f"{config.oci_runtime}: {error.strerror}.") from error
     if done.returncode:
         raise SandboxError(doing="started", problem=last_words(log))
-    pid = int(pid_file.read_text())
-    if gently:
-        with suppress(ProcessLookupError):
-            os.setpriority(os.PRIO_PROCESS, pid, 0)  # it inherited the runtime's
-    return pid
+    return int(pid_file.read_text())
 
 
 def last_words(log: Path) -> str:

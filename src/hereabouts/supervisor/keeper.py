@@ -261,9 +261,8 @@ class Keeper:
             return
         self.steps.reach(website.generation, steps.SANDBOX, time.monotonic())
         start = asyncio.to_thread(
-            Sandboxed.start, self._config, website, means.secret, means.seccomp, means.networks, time.monotonic(),
-            gently=serving is not None,
-        )  # fmt: skip
+            Sandboxed.start, self._config, website, means.secret, means.seccomp, means.networks, time.monotonic()
+        )
         self._starting = asyncio.ensure_future(start)
         try:
             sandbox = await asyncio.shield(self._starting)

@@ -90,10 +90,8 @@ class Sandboxed:
         seccomp: dict[str, Any] | None,
         spare: network.Spare,
         now: float,
-        *,
-        gently: bool = False,
     ) -> Sandboxed:
-        """Make the instance's directory and start its sandbox; ``gently`` beside one that serves.
+        """Make the instance's directory and start its sandbox.
 
         Raises SandboxError or HomeMissing, and leaves nothing behind.
         """
@@ -119,7 +117,7 @@ class Sandboxed:
                 runtime.write_bundle(bundle, content)
                 with logs.open_for_writing(config, website, "server") as output, \
                         logs.open_for_writing(config, website, "error") as errors:  # fmt: skip
-                    pid = runtime.start(config, name, bundle, output, errors, gently=gently)
+                    pid = runtime.start(config, name, bundle, output, errors)
             return cls(config, record, pid, os.pidfd_open(pid))
         except (OSError, HereaboutsError) as error:
             remove(config, name)
