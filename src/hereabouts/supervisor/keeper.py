@@ -31,6 +31,7 @@ from hereabouts.supervisor.names import Names
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
 from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
 from hereabouts.supervisor.starts import URGENT, Place
+from hereabouts.supervisor.telling import Telling
 from hereabouts.supervisor.turns import Turns
 from hereabouts.supervisor.watch import Accepted, Checking, Elsewhere, Event, Exited, Idle, Watch
 
@@ -59,7 +60,6 @@ class Keeper:
         self._starting: asyncio.Future[Sandboxed] | None = None
         """The start that is under way, or was latest."""
         self._refusing = ""
-        self._waiting = 0
         self.turns = Turns()
         """Of the visitors who are held, once they may go."""
         self.restarts = 0
@@ -68,17 +68,12 @@ class Keeper:
         self.steps = steps.Steps()
         """Of the latest start."""
         self._wake = asyncio.Event()
-        self._changed = asyncio.Condition()
-        self._last = past
-        """What was recorded last, or is on its way into the database."""
-        self._noted = self._told = Seen()
-        """What was seen when that was noted; and when it was last in the database, which whoever waits reads next."""
-        self._writing = False
+        self._telling = Telling(website.id, means.records, self._limits, past)
 
     def want(self, website: Website | None) -> None:
         """Take note of what is wanted now; None once the website is deleted."""
         changed = website is not self.wanted and website != self.wanted
-        if changed or self._last is None:
+        if changed or not self._telling.begun:
             if changed:
                 self.seen = replace(self.seen, changed_at=time.monotonic())
                 self._expect(website)
@@ -124,7 +119,7 @@ class Keeper:
             plan = lifecycle.plan(self.wanted, self.seen, now, self._limits)
             for action in plan.actions:
                 await self._apply(action)
-            await self._tell()
+            await self._telling.tell(self.wanted, self.seen)
             if plan.actions:
                 continue
             if self.wanted is None and not self.seen.instances:
@@ -135,7 +130,7 @@ class Keeper:
         """Wait until the generation serves or failed, or the website is off; False when the time is up."""
 
         def answered() -> bool:
-            return lifecycle.settled(self.wanted, self._told, generation)
+            return lifecycle.settled(self.wanted, self._telling.told, generation)
 
         return await self._wait_for(answered, seconds)
 
@@ -192,44 +187,13 @@ class Keeper:
         return not coming and self.seen.retry_at > time.monotonic() + _SOON_SECONDS
 
     async def _wait_for(self, answered: Callable[[], bool], seconds: float) -> bool:
-        self._waiting += 1
         self._means.starts.hurry(self.website.id)
-        try:
-            async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(answered)
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting -= 1
-        return True
+        return await self._telling.wait_for(answered, seconds)
 
     async def _sleep(self, wake_at: float | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(None if wake_at is None else max(0.0, wake_at - time.monotonic()) + 0.001):
                 await self._wake.wait()
-
-    async def _tell(self) -> None:
-        """Have a change of state recorded, which is not waited for, and let those who wait look again."""
-        wanted, self._noted = self.wanted, self.seen
-        if wanted is not None:
-            latest = evidence.with_loop(self.seen, lifecycle.observation(wanted, self.seen, time.time(), self._limits))
-            if self._last is not None and latest.status is self._last.status:
-                latest = replace(latest, since=self._last.since)
-            if latest != self._last:
-                self._last, self._writing = latest, True
-                self._means.records.put(self.website.id, latest, self._recorded)
-        if wanted is None or not self._writing:
-            self._told = self._noted
-        await self._let_look()
-
-    async def _recorded(self) -> None:
-        """What was seen last is in the database."""
-        self._writing, self._told = False, self._noted
-        await self._let_look()
-
-    async def _let_look(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
 
     async def _apply(self, action: Action) -> None:
         match action:
@@ -283,7 +247,7 @@ class Keeper:
 
     def _urgency(self) -> float:
         """How soon to start: a website that is waited for or serves already first, then by its last visit."""
-        if self._waiting or isinstance(self.seen.lead, str):
+        if self._telling.waiting or isinstance(self.seen.lead, str):
             return URGENT
         return logs.last_visit(self._config, self.website)
 
