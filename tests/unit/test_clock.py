@@ -9,7 +9,7 @@ import hereabouts
 
 SUPERVISOR = Path(hereabouts.__file__).parent / "supervisor"
 FOR_PEOPLE = {
-    ("keeper.py", "_tell"),  # an observation's `since`
+    ("telling.py", "tell"),  # an observation's `since`
     ("evidence.py", "with_loop"),  # when a website failed first, and is tried next
     ("questions.py", "_sandboxes"),  # since when each runs, for `hereabouts status`
     ("questions.py", "_reply"),  # when each step of a start began
