@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,8 @@ def run(config: Config) -> None:
 
     for path in (config.routes, config.instances, config.homes, config.logs):
         files.directory(path, mode=0o711 if path == config.homes else 0o755)
+    gc.collect()
+    gc.freeze()  # what is loaded now stays for good: to look at it again would stop all for 20 ms, now and then
     asyncio.run(_supervise(config, DjangoStore()))
 
 
