@@ -1,4 +1,8 @@
-"""A hundred reloads under full load: what fails, and how long the most unlucky client waits, against none."""
+"""A hundred reloads under full load: what fails, and how long the most unlucky client waits, against none.
+
+A young CPython process stops for its own garbage collector, which one that has served for long does not. So all is
+measured twice: as it comes, and with a website that calls gc.freeze() after its imports, where such stops are short.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +28,34 @@ def run(stage: Stage) -> list[Row]:
 
     Each reload is called for once the one before is over, its old process ended.
     """
+    stage.account.write("frozen.py", "import gc\n\nfrom hello import app\n\ngc.collect()\ngc.freeze()\n")
+    return [*as_it_comes(stage), *frozen(stage)]
+
+
+def as_it_comes(stage: Stage) -> list[Row]:
+    """With the website that others are measured with, too."""
+    return _measure(stage, stage.hello(), "one process")
+
+
+def frozen(stage: Stage) -> list[Row]:
+    """With one that spares its collector what stays for good."""
+    return _measure(stage, stage.hello().replace("hello:app", "frozen:app"), "one process with gc.freeze()")
+
+
+def _measure(stage: Stage, command: str, what: str) -> list[Row]:
     wanted, requests = (10, 0) if stage.quick else (100, 200_000)
     with (
-        stage.website("hundred", stage.hello()) as domain,
+        stage.website("hundred", command) as domain,
         crowd(stage.platform.http, domain, clients=CLIENTS) as visitors,
     ):
         reloading, peace, times = _blocks(stage, domain, visitors, wanted, requests)
         seen = visitors.stop()
     during, without = seen.waits(reloading, touching=True), seen.waits(peace, touching=False)
     fresh = [_fresh(stage) for _ in range(3 if stage.quick else 15)]
-    return [_failures(seen, during, times, wanted, requests), _stalls(reloading, during, without, fresh, len(times))]
+    return [
+        _failures(seen, during, times, wanted, requests, what),
+        _stalls(reloading, during, without, fresh, len(times), what),
+    ]
 
 
 def _blocks(
@@ -77,12 +99,12 @@ def instances(stage: Stage, domain: str) -> int:
     return sum(path.name.split("-")[0] == current for path in stage.platform.config.instances.iterdir())
 
 
-def _failures(seen: Seen, during: list[float], times: list[float], wanted: int, requests: int) -> Row:
+def _failures(seen: Seen, during: list[float], times: list[float], wanted: int, requests: int, what: str) -> Row:
     answered, failed = len(seen.sent), len(seen.failures)
     seconds = seen.answered[-1] - seen.sent[0]
     first = f"; the first: {seen.failures[0][1]}" if failed else ""
     return Row(
-        f"{len(times)} reloads under full load, GET and POST with 4 kB, {CLIENTS} keep-alive clients, one process",
+        f"{len(times)} reloads under full load, GET and POST with 4 kB, {CLIENTS} keep-alive clients, {what}",
         f"{failed} failed of {answered + failed:,} ({answered / seconds:,.0f}/s), {len(during):,} during reloads"
         f"{first}",
         f"a reload {median(times):.2f} s (longest {max(times):.2f} s)",
@@ -112,11 +134,13 @@ def _listens(port: int) -> bool:
         return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _stalls(reloading: list[Span], during: list[float], without: list[float], fresh: list[float], count: int) -> Row:
+def _stalls(
+    reloading: list[Span], during: list[float], without: list[float], fresh: list[float], count: int, what: str
+) -> Row:
     ratio = max(during) / max(without)
     return Row(
-        f"The longest stall of any client in {count} reloads, against its longest in as long without, in turns of "
-        f"{median(span.end - span.start for span in reloading):.0f} s",
+        f"The longest stall of any client in {count} reloads of {what}, against its longest in as long without, "
+        f"in turns of {median(span.end - span.start for span in reloading):.0f} s",
         _described(during),
         f"{_described(without)}. A bare process's own first second: {median(fresh) * 1000:.0f} ms (median of "
         f"{len(fresh)} starts, longest {max(fresh) * 1000:.0f} ms)",
