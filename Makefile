@@ -21,7 +21,7 @@ up: packages $(VENV)/stamp  ## run the platform in the foreground
 
 test: PACKAGES += $(TEST_PACKAGES)
 test: packages $(VENV)/stamp-dev $(VENV)/sslyze/stamp  ## every test: unit, integration, contract
-	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: PACKAGES += $(TEST_PACKAGES)
 check: packages $(VENV)/stamp-dev $(VENV)/sslyze/stamp  ## what a change must pass

@@ -17,6 +17,17 @@ SERVERS = (
     "python-multipart"
 )
 
+_FIRST = (
+    "browser/test_pages.py", "integration/test_metrics.py", "integration/certificates/test_renewal.py",
+    "integration/test_clock_jumps.py", "browser/test_account.py", "integration/test_changes.py",
+)  # fmt: skip
+"""The files that take longest: begun first, they don't run on when all others are done. Most of them only wait."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, all others as they were."""
+    items.sort(key=lambda item: next((at for at, name in enumerate(_FIRST) if item.path.match(name)), len(_FIRST)))
+
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:

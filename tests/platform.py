@@ -25,7 +25,7 @@ from hereabouts.daemons.environ import environment
 from tests import shared
 
 QUICK = {
-    "START_SECONDS": "8", "DRAIN_SECONDS": "5", "STOP_SECONDS": "3", "HOLD_SECONDS": "15", "CRASH_LIMIT": "3",
+    "START_SECONDS": "12", "DRAIN_SECONDS": "5", "STOP_SECONDS": "3", "HOLD_SECONDS": "15", "CRASH_LIMIT": "3",
     "CRASH_PAUSE_SECONDS": "60", "RATE_LIMIT": "100000", "LOG_MB": "1", "MEMORY_MB": "256", "PROCESSES": "64",
 }  # fmt: skip
 
@@ -73,7 +73,6 @@ class Account:
 
     def __post_init__(self) -> None:
         self.session.headers["Authorization"] = f"Token {self.token}"
-        self.session.trust_env = False  # REQUESTS_CA_BUNDLE would win over this platform's bundle
         self.session.verify = str(self.platform.config.ca_bundle)
         self.session.trust_env = False  # REQUESTS_CA_BUNDLE of whoever runs the tests would win over it
 

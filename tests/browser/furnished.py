@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -104,6 +105,16 @@ def broken(made: Stage) -> Iterator[None]:
             yield
         finally:
             database.execute("DELETE FROM control_auditentry WHERE actor = 'fault'")
+
+
+@contextmanager
+def unattended(made: Stage) -> Iterator[None]:
+    """Meanwhile the supervisor does not answer."""
+    made.send("supervisor", signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        made.send("supervisor", signal.SIGCONT)
 
 
 def invent(made: Platform, website: int) -> None:

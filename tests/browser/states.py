@@ -14,7 +14,7 @@ import pyotp
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import DESKTOP, FIREFOX, PASSWORD, PHONE, Visitor, visitor
-from tests.browser.furnished import BROKEN, OTHERS, RESTING, SHOP, STARTING, broken, crowd
+from tests.browser.furnished import BROKEN, OTHERS, RESTING, SHOP, STARTING, broken, crowd, unattended
 from tests.certified import Stage
 from tests.integration.dashboard.conftest import Person
 
@@ -131,6 +131,11 @@ def _fault(page: Page, stage: Stage) -> None:
         page.goto(f"{stage.platform.api}/operator/audit/")
 
 
+def _unattended(page: Page, stage: Stage) -> None:
+    with unattended(stage):
+        page.reload()
+
+
 def _crowded(page: Page, stage: Stage) -> None:
     crowd(stage)
     page.reload()
@@ -202,6 +207,7 @@ STATES = (
     State("logs-server", f"{_SITE}/logs/?kind=server", shows="#nothing"),
     State("logs-none-found", f"{_SITE}/logs/?q=nothing-like-it", shows="#nothing"),
     State("logs-paused", f"{_SITE}/logs/", "alice", _pressed("#pause"), "[aria-pressed=true]"),
+    State("logs-unattended", f"{_SITE}/logs/", "alice", _unattended, ".notice.warn"),
     State("delete", f"{_SITE}/delete/", shows="#delete"),
     State(
         "delete-wrong", f"{_SITE}/delete/", "alice",
@@ -222,6 +228,7 @@ STATES = (
     State("two-factor-codes", "/account/two-factor/", "tessa", _second_factor, "#recovery"),
     State("two-factor-on", "/account/two-factor/", "tessa", _second_factor_on, "[value=off]"),
     State("operator", "/operator/", "olivia"),
+    State("operator-unattended", "/operator/", "olivia", _unattended, ".notice.bad"),
     State("operator-accounts", "/operator/accounts/", "olivia", shows="tbody"),
     State("operator-accounts-none-found", "/operator/accounts/?q=nothing-like-it", "olivia"),
     State("operator-accounts-wrong", "/operator/accounts/", "olivia", _sent(username="root"), _WRONG),
@@ -238,6 +245,7 @@ STATES = (
     State("operator-websites", "/operator/websites/", "olivia", shows="tbody"),
     State("operator-websites-none-found", "/operator/websites/?q=nothing-like-it", "olivia"),
     State("operator-certificates", "/operator/certificates/", "olivia", shows="tbody"),
+    State("operator-certificates-unattended", "/operator/certificates/", "olivia", _unattended, ".notice.warn"),
     State("operator-audit", "/operator/audit/", "olivia", shows="tbody"),
     State("operator-audit-none-found", "/operator/audit/?actor=nobody", "olivia"),
     State("websites-second-page", "/websites/?page=2", "maya", _crowded, "[rel=prev]"),

@@ -23,8 +23,9 @@ import pytest
 import requests
 
 from tests.integration.sites import ANSWERS, BIN, PLAIN, answering, attended, server_pid, uvicorn
-from tests.platform import Account, platform, wait_for
+from tests.platform import QUICK, Account, platform, wait_for
 
+START_SECONDS = QUICK["START_SECONDS"]
 SIDE_BY_SIDE = 8
 """So many cases are tried at a time: most of them wait for a time to be up."""
 
@@ -203,10 +204,10 @@ SILENT = {
     )
     for server, (command, port, flag) in PORTS.items()
 } | {
-    "silently": ("sleep 1000; : $DOMAIN_SOCKET", "It does not listen on $DOMAIN_SOCKET after 8 s."),
+    "silently": ("sleep 1000; : $DOMAIN_SOCKET", f"It does not listen on $DOMAIN_SOCKET after {START_SECONDS} s."),
     "unnamed by it": (
         "sleep 1000",
-        "It does not listen on $DOMAIN_SOCKET after 8 s, and the command does not name it.",
+        f"It does not listen on $DOMAIN_SOCKET after {START_SECONDS} s, and the command does not name it.",
     ),
     "worker": (
         f"{BIN}/gunicorn -k uvicorn_worker.UvicornWorker --bind unix:$DOMAIN_SOCKET greedy:app",
@@ -223,7 +224,7 @@ def _silent(alice: Account, server: str) -> list[str]:
     command, wanted = SILENT[server]
     with _ill(alice, f"silent-{list(SILENT).index(server)}") as ill:
         first = ill.create(command, ANSWERS)["state"]["detail"]
-        if server == "worker" and "has taken no connection after 8 s" in first:
+        if server == "worker" and f"has taken no connection after {START_SECONDS} s" in first:
             first = wanted
         wait_for(lambda: wanted in ill.detail() and wanted in ill.noted(), what=f"{server}: {wanted}")
         return [first, ill.detail(), ill.noted()]
@@ -296,7 +297,7 @@ def _failing(command: str, code: str = "", **extra: Any) -> Callable[[Ill], str]
         body = {"domain_name": ill.domain, "webapp": {"command": ill.command(command), **extra}}
         answer = ill.alice.call("POST", json=body)
         assert answer.status_code == 201, answer.text
-        return ill.some_detail()
+        return answer.json()["state"]["detail"] or ill.some_detail()
 
     return detail
 
@@ -434,7 +435,8 @@ SILENT_ELSEWHERE = (
 )
 UNATTENTIVE = (
     "import os, socket, time\nopened = socket.socket(socket.AF_UNIX)\nopened.bind(os.environ['DOMAIN_SOCKET'])\n"
-    "other = socket.socket(socket.AF_UNIX)\nother.bind('/home/alice/unattentive.py')\n"
+    "other, elsewhere = socket.socket(socket.AF_UNIX), '/home/alice/unattentive.py'\n"
+    "if os.path.exists(elsewhere):\n    os.unlink(elsewhere)\nother.bind(elsewhere)\n"
     "opened.listen()\nother.listen()\ntime.sleep(1000)\n"
 )
 """Listens in two places, of which one is right, and accepts nothing."""
