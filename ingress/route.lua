@@ -274,6 +274,8 @@ local function hold()
             return
         elseif answer == "down" and now() < deadline then
             return show(503, "failed", 10)
+        elseif answer == "full" then  -- so many are held already
+            return show(503, "starting", 5)
         end
         ngx.sleep(0.05)  -- the supervisor restarts, the route is just changing, or the server's queue is full
     until now() >= deadline

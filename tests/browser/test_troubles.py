@@ -33,9 +33,12 @@ def _forgive(window: Visitor) -> None:
 def test_an_answer_that_fails_is_told(window: Visitor) -> None:
     page = window.open("/websites/new/")
     trouble = page.locator("#trouble")
-    for status, said in ((503, "The platform can't do that now"), (403, "open for too long"), (500, "on our side")):
+    failures = {
+        503: "The platform can't do that now", 403: "open for too long", 500: "on our side", 429: "Wait a minute",
+    }  # fmt: skip
+    for (status, said), framework in zip(failures.items(), ("Flask", "Django", "Node", "Starlette"), strict=True):
         page.route("**/websites/new/recipe", lambda route, _, code=status: route.fulfill(status=code), times=1)
-        page.get_by_label("Flask" if status != 403 else "Django").check()
+        page.get_by_label(framework).check()
         expect(trouble).to_contain_text(said)
     page.route("**/websites/new/recipe", lambda route: route.abort(), times=1)
     page.get_by_label("Quart").check()

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import requests
 
+from hereabouts.errors import SandboxError
+from hereabouts.sandbox import network
 from tests.integration.sites import sandboxes, server_pid, site
 from tests.platform import Account, Platform, wait_for
 
@@ -424,3 +430,79 @@ def test_a_private_tmp_is_bounded(fresh: Probe, theirs: Probe) -> None:
     fill = "with open('/tmp/full', 'wb') as file:\n    for _ in range(1000):\n        file.write(bytes(1 << 20))"
     assert "No space left" in fresh.refused(fill) or wait_for(lambda: _user(fresh))
     assert theirs.ask("open('/tmp/small', 'w').write('x')\nfound = open('/tmp/small').read()") == "x"
+
+
+HOARD = """\
+import socket
+kept, refused = [], 0
+for _ in range({limit} + 20):
+    try:
+        kept.append(socket.create_connection({ingress}, 3))
+    except ConnectionRefusedError:
+        refused += 1
+found = len(kept), refused
+import builtins
+builtins.kept = kept
+"""
+SPEND = """\
+import socket
+for opened in range(5 * {limit}):
+    try:
+        socket.create_connection({ingress}, 3).close()
+    except ConnectionRefusedError:
+        break
+found = opened
+"""
+
+
+def test_a_sandboxs_connections_are_bounded_and_hurt_nobody_else(
+    running: Platform, fresh: Probe, theirs: Probe
+) -> None:
+    limit, ingress = network.CONNECTIONS, (str(network.gateway(running.config)), running.https)
+    assert network.limits_connections(running.config)
+    assert fresh.ask(HOARD.format(limit=limit, ingress=ingress)) == [limit, 20]
+    assert theirs.ask(CONNECT.format(*ingress)) == list(ingress)
+    fresh.ask("import builtins\nfor connection in builtins.kept: connection.close()\nfound = True")
+    wait_for(lambda: fresh.ask(f"import socket\nfound = socket.socket().connect_ex({ingress})") == 0)
+    assert fresh.ask(SPEND.format(limit=limit, ingress=ingress)) < 5 * limit - 1  # nor does closing them help
+    assert theirs.ask(CONNECT.format(*ingress)) == list(ingress)
+
+
+def _instead(directory: Path, program: str, refused: str) -> str:
+    """A PATH on which the program refuses input with these words, and keeps what it was given in a file of its name."""
+    script = directory / "bin" / program
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(
+        f"#!/bin/sh\ntee '{directory}/{program}' | grep -q '{refused}' && exit 1\n"
+        f"exec {shutil.which(program)} \"$@\" < '{directory}/{program}'\n"
+    )
+    script.chmod(0o755)
+    return f"{script.parent}:{os.environ['PATH']}"
+
+
+def test_a_cable_that_can_not_be_laid_leaves_nothing(
+    running: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(running.config, run_dir=tmp_path)
+    monkeypatch.setenv("PATH", _instead(tmp_path, "ip", "route replace"))
+    with pytest.raises(SandboxError), network.namespace(config):
+        pass
+    given = re.search(r"route replace \S+ dev (\S+) ", (tmp_path / "ip").read_text())
+    assert given
+    wait_for(lambda: not Path("/sys/class/net", given[1]).exists(), what="the cable is gone")
+    held = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    assert not [name for name in held if name.startswith("net:")]
+
+
+def test_a_kernel_without_limits_on_connections_hosts_all_the_same(
+    running: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(running.config, run_dir=tmp_path, network="10.191.0.0/24")
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", _instead(tmp_path, "nft", "ct count"))
+            assert not network.limits_connections(config)
+            network.prepare(config)
+        assert network.is_prepared(config)
+    finally:
+        network.release(config)

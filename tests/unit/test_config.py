@@ -59,6 +59,16 @@ def test_a_relative_run_dir_is_relative_to_the_file() -> None:
         assert load({"HEREABOUTS_CONFIG": f"{name}/mine.toml"}).run_dir == Path(name) / "run"
 
 
+def test_relative_files_are_relative_to_the_settings_file(tmp_path: Path) -> None:
+    names = ("wildcard_certificate", "wildcard_key", "acme_trust", "acme_eab_key_file")
+    (tmp_path / "file.pem").touch()
+    (tmp_path / "deep").mkdir()
+    lines = [*(f'{name} = "../file.pem"' for name in names), 'acme_eab_key_id = "1"', 'data_dir = "data"']
+    (tmp_path / "deep" / "mine.toml").write_text("\n".join(lines))
+    config = load({"HEREABOUTS_CONFIG": str(tmp_path / "deep" / "mine.toml")})
+    assert {getattr(config, name) for name in names} == {str(tmp_path / "file.pem")}
+
+
 def test_lists_from_the_environment(tmp_path: Path) -> None:
     assert load({"HEREABOUTS_LISTEN": "0.0.0.0, ::1"}, tmp_path).listen == ("0.0.0.0", "::1")
     assert load({"HEREABOUTS_LISTEN": ""}, tmp_path).listen == ()
@@ -116,7 +126,7 @@ def test_site_url(port: int, https: bool, url: str) -> None:
         ('database = "mysql://root@host/name"', ["'mysql' is not a database", "postgresql://user:password@host/name"]),
         ("data_dir = 1", ["a path"]),
         ('reserved_domains = ["a.org", "*.b.org"]', ["'*.b.org' is not a domain name", "such as example.org"]),
-        (f'acme_trust = "{"9" * 5000}"', ["acme_trust", "there is no file 999"]),
+        (f'acme_trust = "{"9" * 5000}"', ["acme_trust", "there is no file /", "9999"]),
         ('site_certificates = "acme"', ["site_certificates", "no authority signs for names under localhost", "local"]),
         ('acme_eab_key_id = "1"', ["acme_eab_key_file", "belong together"]),
         ('acme_eab_key_id = "1"\nacme_eab_key_file = "/no"', ["acme_eab_key_file", "there is no file /no"]),

@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hereabouts.core.pem import covers, details, parse_upload
+from hereabouts.core.pem import MAX_CERT, MAX_KEY, covers, details, parse_upload
 from hereabouts.errors import InvalidInput
 from tests.authority import DAY, Authority, certificate, key_pem, new_key, pem, rsa_key
 
@@ -124,6 +124,7 @@ def test_what_is_no_certificate(text: str) -> None:
 
 def test_a_chain_without_end() -> None:
     cert, key = CA.sign(NAME)
+    assert refusal("x" * (MAX_CERT + 1), key) == ("cert", "Ensure this field has no more than 100000 characters.")
     assert "at most 10 certificates; these are 22" in refusal(cert * 11, key)[1]
 
 
@@ -133,6 +134,8 @@ def test_a_chain_without_end() -> None:
         ("", "no private key in it"),
         ("nonsense", "no private key in it"),
         (CA.sign(NAME)[0], "no private key in it"),
+        ("-----BEGIN PRIVATE KEY-----\n" * (MAX_KEY // 28), "no private key in it"),
+        ("x" * (MAX_KEY + 1), "Ensure this field has no more than 20000 characters."),
         (key_pem(new_key()) * 2, "several private keys"),
         ("-----BEGIN PRIVATE KEY-----\nSECRETSECRET\n-----END PRIVATE KEY-----", "can't be read"),
         (key_pem(new_key(), "pass phrase"), "is encrypted"),

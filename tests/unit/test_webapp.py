@@ -66,6 +66,7 @@ def test_account_name_never_fails_otherwise(text: str) -> None:
 
 def test_command_is_trimmed() -> None:
     assert parse_command("  uvicorn app:app\n") == "uvicorn app:app"
+    assert parse_command("cd app\r\nuvicorn app:app\r\n") == "cd app\nuvicorn app:app"
 
 
 @pytest.mark.parametrize(

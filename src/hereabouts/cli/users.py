@@ -17,7 +17,7 @@ from hereabouts.errors import HereaboutsError, PlatformNotRunning
 
 if TYPE_CHECKING:
     from hereabouts.config import Config
-    from hereabouts.control.models import Website
+    from hereabouts.control.models import Account
 
 app = typer.Typer(help="Accounts: add, list, reset, suspend, resume, remove.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account.")]
@@ -25,7 +25,8 @@ _GLANCE_SECONDS = 0.1
 
 
 class StillRunning(HereaboutsError):
-    """The websites of {name} did not stop within {seconds:g} s, so nothing else was removed. Run the command again."""
+    """{processes} of {name} did not end within {seconds:g} s, so home, logs and account were not removed. A console may
+    be open (`hereabouts shell {name}`). Close it, and run the command again."""
 
 
 class MayRun(HereaboutsError):
@@ -148,36 +149,49 @@ def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do
             support.say(f"  {label:<7}  {place} ({support.memory(_size(place))})")
     if not yes and not typer.confirm("Remove all of it?"):
         raise typer.Exit(1)
-    _stop(settings, account.username, websites)
+    _stop(settings, account)
     for place in places:
-        if place.exists():
-            shutil.rmtree(place)
+        shutil.rmtree(place, onerror=_unless_gone)
     services.remove_account(account)
     support.say(f"Removed {account.username}.")
 
 
-def _stop(settings: Config, name: str, websites: list[Website]) -> None:
-    """Delete the websites, and see to it that none of their processes is left."""
-    from hereabouts.control import services
+def _stop(settings: Config, account: Account) -> None:
+    """Suspend the account, so that it makes nothing new, delete its websites, and wait until none of its processes is
+    left: websites' of this run or of one that was interrupted, or consoles'.
+    """
+    from hereabouts.control import accounts, services
+    from hereabouts.daemons import processes
 
+    accounts.suspend(account)
+    websites = list(services.websites(account))
     ids = {website.pk for website in websites}
-    try:
-        _sandboxes(settings, ids)
-    except PlatformNotRunning:
-        left = settings.instances.iterdir() if settings.instances.is_dir() else iter(())
-        if any(instance.name.partition("-")[0] in map(str, ids) for instance in left):
-            raise MayRun(name=name) from None
-        return
-    for website in websites:
-        services.delete_website(website)
     seconds = settings.drain_seconds + settings.stop_seconds + 10
     deadline = time.monotonic() + seconds
-    for website_id in ids:
-        poke.settle(settings.supervisor_socket, website_id, 0, seconds)
-    while _sandboxes(settings, ids):
-        if time.monotonic() > deadline:
-            raise StillRunning(name=name, seconds=seconds)
-        time.sleep(_GLANCE_SECONDS)
+
+    def running() -> int:
+        return processes.count_of(account.uid, f"hereabouts-{settings.tag}")
+
+    try:
+        _sandboxes(settings, ids)  # nothing is deleted while nobody answers
+        for website in websites:
+            services.delete_website(website)
+        for number in ids:
+            poke.settle(settings.supervisor_socket, number, 0, 0)
+        while left := max(len(_sandboxes(settings, ids)), running()):
+            if time.monotonic() > deadline:
+                what = "1 process" if left == 1 else f"{left} processes"
+                raise StillRunning(name=account.username, processes=what, seconds=seconds)
+            time.sleep(_GLANCE_SECONDS)
+    except PlatformNotRunning:
+        if running():
+            raise MayRun(name=account.username) from None
+
+
+def _unless_gone(_: object, __: str, failure: tuple[type[BaseException], BaseException, object]) -> None:
+    """The supervisor removes the logs of what has ended at the same time."""
+    if not isinstance(failure[1], FileNotFoundError):
+        raise failure[1]
 
 
 def _sandboxes(settings: Config, websites: set[int]) -> list[object]:

@@ -123,6 +123,10 @@ class Config:
     def logs(self) -> Path:
         return self.data_dir / "logs"
 
+    def platform_log(self, name: str) -> Path:
+        """The log of one of the platform's own processes or jobs."""
+        return self.logs / "platform" / f"{name}.log"
+
     @property
     def metrics(self) -> Path:
         """What was counted of websites: a file for each, named by its id."""
@@ -389,6 +393,9 @@ def _complete(values: dict[str, Any], sources: dict[str, str], base: Path) -> Co
         digest = hashlib.sha256(str(values["data_dir"]).encode()).hexdigest()[:8]
         run_dir = Path("/run/hereabouts") / digest
     values["run_dir"] = Path(os.path.normpath(base / run_dir))
+    for name in ("wildcard_certificate", "wildcard_key", "acme_trust", "acme_eab_key_file"):
+        if values.get(name):
+            values[name] = os.path.normpath(base / values[name])
     for name in ("domain", "api_host"):
         if name in values:
             values[name] = values[name].lower().rstrip(".")

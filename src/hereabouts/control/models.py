@@ -94,7 +94,7 @@ class Certificate(models.Model):
     """A certificate that is wanted for a name: of a website, which has it for as long as the name, or the platform's.
 
     Times are in seconds since the epoch. The certificates' loop writes all but ``kind``, and for uploaded ones
-    services do. The private key is not here.
+    ``control.certificates`` does. The private key is not here.
     """
 
     name = models.CharField(max_length=253, unique=True)

@@ -1,4 +1,4 @@
-"""Every change of what is wanted. The only writers of accounts and websites; they know nothing of HTTP."""
+"""Websites and tokens, and the making and removing of accounts: every write. It knows nothing of HTTP."""
 
 from __future__ import annotations
 

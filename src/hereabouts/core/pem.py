@@ -17,7 +17,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hereabouts.core.certificate import Details
 from hereabouts.errors import InvalidInput
 
-_KEY_BLOCK = re.compile(r"-----BEGIN ((?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+MAX_CERT, MAX_KEY = 100_000, 20_000
+"""Characters of what is uploaded."""
+# Up to the next mark: to search on from each BEGIN to the end of the text would take a time that grows as its square.
+_KEY_BLOCK = re.compile(r"-----BEGIN ((?:[A-Z0-9]+ )*PRIVATE KEY)-----(?:[^-]|-(?!----))*-----END \1-----")
 _MAX_CHAIN = 10
 _RSA_BITS = range(2048, 4097)
 """Less is refused by browsers, more costs every visitor's handshake too much."""
@@ -31,6 +34,9 @@ def parse_upload(cert: str, private_key: str, domain: str, now: float) -> tuple[
 
     Raises InvalidInput for ``cert`` or ``private_key``: unreadable, not one pair, not for this domain, not valid now.
     """
+    for name, text, most in (("cert", cert, MAX_CERT), ("private_key", private_key, MAX_KEY)):
+        if len(text) > most:
+            raise InvalidInput(name, f"Ensure this field has no more than {most} characters.")
     found = _parse_certificates(cert)
     key = _parse_key(private_key)
     chain = _in_order(found, key)

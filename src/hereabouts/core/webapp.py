@@ -116,8 +116,9 @@ def parse_account_name(text: str) -> str:
 
 
 def parse_command(text: str) -> str:
-    """The command, trimmed; refused when it is empty, too long, or could not be passed to a process."""
-    command = text.strip()
+    """The command, trimmed, with the line ends of shells; refused when it is empty, too long, or could not be passed
+    to a process."""
+    command = text.replace("\r\n", "\n").strip()
     if not command:
         raise InvalidInput("command", "This field may not be blank.")
     if "\0" in command:

@@ -1,18 +1,27 @@
-"""``python -m hereabouts.daemons NAME``: how `up` runs each process of the platform."""
+"""``python -m hereabouts.daemons NAME``: how `up` runs each process of the platform, and systemd (with ``--unit``)."""
 
 from __future__ import annotations
 
+import resource
 import sys
 import traceback
 
 from hereabouts import config
+from hereabouts.daemons import record
 from hereabouts.errors import HereaboutsError
 
 
-def main(name: str) -> int:
-    """Run one process to its end. A message for people goes to standard error, exit code 1."""
+def main(name: str, *, unit: bool = False) -> int:
+    """Run one process to its end, as a ``unit`` of systemd's or not.
+
+    A message for people goes to standard error, exit code 1.
+    """
     try:
         settings = config.load()
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a shell's own limit is meant for programs of its own
+        if unit:
+            record.note_unit(settings, name)
         if name == "control":
             from hereabouts.daemons import control
 
@@ -47,4 +56,4 @@ def main(name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], unit="--unit" in sys.argv[2:]))

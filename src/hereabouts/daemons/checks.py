@@ -57,7 +57,10 @@ def everything(config: Config, ours: frozenset[int] = frozenset()) -> Iterator[C
     yield nginx(config)
     yield nginx_lua(config)
     yield oci_runtime(config)
-    yield packet_filter(config)
+    filtering = packet_filter(config)
+    yield filtering
+    if filtering.ok and os.geteuid() == 0:
+        yield connection_limit(config)
     yield call_filter(config)
     yield cgroups(config)
     yield users(config)
@@ -133,6 +136,18 @@ def packet_filter(config: Config) -> Check:
             "Run a kernel with nf_tables; in a container, give it the capability NET_ADMIN.",
         )  # fmt: skip
     return found
+
+
+def connection_limit(config: Config) -> Check:
+    """The kernel's limit on a sandbox's connections. The platform starts without it."""
+    from hereabouts.sandbox import network
+
+    if network.limits_connections(config):
+        return Check("connection limit", True, f"{network.CONNECTIONS} for each sandbox")
+    return Check(
+        "connection limit", False, "The kernel can't limit sandboxes' connections: one may fill the table of all.",
+        "Run a kernel with nft_connlimit and CONFIG_NF_CONNTRACK_TIMEOUT, which those of distributions have.",
+    )  # fmt: skip
 
 
 def call_filter(config: Config) -> Check:

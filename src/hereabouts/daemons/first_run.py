@@ -74,7 +74,7 @@ def ensure(config: Config, environ: Mapping[str, str], report: Report) -> Result
             _pending(config).unlink()
         except MachineError as error:
             domain = None
-            log = jobs.job_log(config, DEMO)
+            log = config.platform_log(DEMO)
             report.warn(f"{str(error).strip()} Everything else runs; `make up` tries again. The log: {log}")
     elif DEMO not in accounts["names"] or domain not in accounts["domains"]:
         domain = None

@@ -40,7 +40,8 @@ def gather(config: Config) -> dict[str, Any]:
 def process_list(config: Config) -> list[dict[str, Any]]:
     """The platform's processes, those that should run and do not included."""
     running = record.running(config)
-    return [_process(name, running.get(name)) for name in PROCESSES]
+    names = PROCESSES[1:] if record.units(config) else PROCESSES  # systemd is there instead of `up`
+    return [_process(name, running.get(name)) for name in names]
 
 
 def _process(name: str, found: Process | None) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def _version(program: str, option: str) -> str:
 
 def _errors(config: Config, name: str) -> Iterator[dict[str, str]]:
     """The last errors in the log of one process, the latest last, without what websites did wrong."""
-    lines = _tail(config.logs / "platform" / f"{name}.log")
+    lines = _tail(config.platform_log(name))
     website = f'upstream: "http://unix:{config.live}/'
     for line in [line for line in lines if _ERROR.search(line) and website not in line][-_SHOWN_ERRORS:]:
         yield {"process": name, "line": line[:_SHOWN_CHARACTERS]}

@@ -52,7 +52,7 @@ def prepare(config: Config) -> list[str]:
     program = _copy_sources(directory)
     target = directory / "nginx.conf"
     files.replace(target, render(config, program))
-    command = [config.nginx, "-c", str(target), "-e", str(config.logs / "platform" / "nginx.log")]
+    command = [config.nginx, "-c", str(target), "-e", str(config.platform_log("nginx"))]
     sockets = [path for path in _sockets(config) if not path.exists()]
     tested = subprocess.run([*command, "-t", "-q"], capture_output=True, text=True, check=False)
     for path in sockets:  # a test makes them, too

@@ -27,7 +27,7 @@ def call(config: Config, job: str, environ: Mapping[str, str], progress: Any = N
     While it runs, ``progress`` is shown the last line that it wrote to its log.
     """
     argv = [sys.executable, "-m", "hereabouts.daemons", job]
-    log = job_log(config, job)
+    log = config.platform_log(job)
     with (
         log.open("w+b") as errors,
         subprocess.Popen(
@@ -48,11 +48,6 @@ def call(config: Config, job: str, environ: Mapping[str, str], progress: Any = N
             raise MachineError(problem=said[-1], remedy="")
         raise MachineError(problem=f"The job {job} failed: {said[-1]}.", remedy=f"Its log: {log}")
     return dict(json.loads(out or b"{}"))
-
-
-def job_log(config: Config, job: str) -> Path:
-    """Where a job writes what it does."""
-    return config.logs / "platform" / f"{job}.log"
 
 
 def _follow(process: subprocess.Popen[bytes], log: Path, progress: Any) -> None:

@@ -71,6 +71,22 @@ def session_members(leader: Process) -> Iterator[Process]:
                 yield Process(int(entry.name), stat.started)
 
 
+def count_of(uid: int, group: str) -> int:
+    """How many processes with this user id run in the control groups below the one of this name (a platform's: another
+    platform on the machine may have the same user ids).
+    """
+    return sum(_is_of(entry, str(uid), f"/{group}/") for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _is_of(entry: Path, uid: str, group: str) -> bool:
+    try:
+        status, groups = ((entry / name).read_text(encoding="utf-8", errors="replace") for name in ("status", "cgroup"))
+    except OSError:
+        return False
+    fields = {key: value for key, _, value in (line.partition(":") for line in status.split("\n"))}
+    return uid in fields["Uid"].split() and fields["State"].split()[0] not in "ZX" and group in groups
+
+
 def boot() -> str:
     """What tells this run of the machine from every other."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()

@@ -49,19 +49,23 @@ StartLimitIntervalSec=0
 
 [Service]
 EnvironmentFile={environment}
-ExecStart={python} -m hereabouts.daemons {name}
-Restart=always
+ExecStart={python} -m hereabouts.daemons {name} --unit
+StandardOutput=append:{log}
 RestartSec=200ms
 LimitNOFILE=1048576
 {extra}
 """
 
 _SERVICES: Mapping[str, tuple[str, str]] = {
-    # Restarting the supervisor leaves the websites running, for the next one to adopt; so does stopping it.
-    "supervisor": ("the supervisor of the websites", "KillMode=process\nKillSignal=SIGUSR1\nDelegate=yes"),
-    "control": ("the API and the dashboard", "TimeoutStopSec=15"),
-    "certificates": ("certificates from an authority", "TimeoutStopSec=15"),
-    "nginx": ("the ingress", "KillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=45"),
+    # Restarting the supervisor leaves the websites running, for the next one to adopt; so does stopping it. At TERM
+    # it ends them and itself for good, with exit code 0.
+    "supervisor": (
+        "the supervisor of the websites",
+        "Restart=on-failure\nKillMode=process\nKillSignal=SIGUSR1\nDelegate=yes",
+    ),
+    "control": ("the API and the dashboard", "Restart=always\nTimeoutStopSec=15"),
+    "certificates": ("certificates from an authority", "Restart=always\nTimeoutStopSec=15"),
+    "nginx": ("the ingress", "Restart=always\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=45"),
 }
 
 
@@ -82,19 +86,27 @@ def install(config: Config, directory: Path = DIRECTORY) -> list[Path]:
     settings = directory / "hereabouts.env"
     files.replace(settings, _environment_file(config), mode=0o600)
     written = [settings]
-    for name, text in render(settings).items():
+    for name, text in render(config, settings).items():
         files.replace(directory / name, text)
         written.append(directory / name)
     return written
 
 
-def render(settings: Path, python: str = sys.executable) -> dict[str, str]:
+def render(config: Config, settings: Path) -> dict[str, str]:
     """The units by name; ``settings`` is the file with their environment."""
-    common = {"target": TARGET, "environment": settings, "python": shlex.quote(python)}
+    common = {"target": TARGET, "environment": _plain(settings), "python": _plain(shlex.quote(sys.executable))}
     units = {TARGET: _TARGET, "hereabouts-prepare.service": _PREPARE.format(**common)}
     for name, (description, extra) in _SERVICES.items():
-        units[f"hereabouts-{name}.service"] = _SERVICE.format(name=name, description=description, extra=extra, **common)
+        log = _plain(config.platform_log(name))
+        units[f"hereabouts-{name}.service"] = _SERVICE.format(
+            name=name, description=description, extra=extra, log=log, **common
+        )
     return units
+
+
+def _plain(text: str | Path) -> str:
+    """The text where ``%`` begins a specifier (systemd.unit(5))."""
+    return str(text).replace("%", "%%")
 
 
 def _environment_file(config: Config) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import http.client
-import json
 import os
 import signal
 import socket
@@ -21,11 +20,10 @@ from typing import NoReturn, Protocol
 import hereabouts
 from hereabouts import files, poke
 from hereabouts.config import Config
-from hereabouts.daemons import checks, first_run, ground, ingress, jobs, processes, view
+from hereabouts.daemons import checks, first_run, ground, ingress, jobs, processes, record, view
 from hereabouts.daemons.children import Child, Recipe, replace
 from hereabouts.daemons.environ import environment
 from hereabouts.daemons.processes import Process
-from hereabouts.daemons.record import recorded, running, state_file
 from hereabouts.errors import HereaboutsError, MachineError, PlatformNotRunning
 
 READY_SECONDS = 60.0
@@ -36,6 +34,11 @@ _HOPELESS = 3
 
 class AlreadyRunning(HereaboutsError):
     """The platform with data in {data_dir} runs already (process {pid}). Use it, or stop that one first."""
+
+
+class RunBySystemd(HereaboutsError):
+    """systemd runs the platform with data in {data_dir} already. Use it, or `systemctl stop hereabouts.target` first:
+    the websites' processes go on meanwhile."""
 
 
 class Unattended(HereaboutsError):
@@ -79,7 +82,9 @@ def run(config: Config, report: Report, ready: _Ready, *, take_over: bool = Fals
     if take_over:
         _ask_to_leave(config)
     with _exclusive(config), _signals():
-        served = bool(running(config))
+        if record.units(config):
+            raise RunBySystemd(data_dir=config.data_dir)
+        served = bool(record.running(config))
         try:
             _run(config, report, ready, served=served)
         except (Stopped, HandedOver):
@@ -92,7 +97,7 @@ def run(config: Config, report: Report, ready: _Ready, *, take_over: bool = Fals
 
 def _ask_to_leave(config: Config) -> None:
     """Have the `up` that runs leave its processes running, and wait for its end."""
-    old = running(config).get("up")
+    old = record.running(config).get("up")
     if old is not None:
         processes.send(old, signal.SIGUSR1)
         if not processes.wait_ended(old, _LEAVE_SECONDS):
@@ -105,7 +110,7 @@ class _Ready(Protocol):
 
 def _run(config: Config, report: Report, ready: _Ready, *, served: bool) -> None:
     """``served`` says that processes of an earlier `up` run: what fails then leaves the websites to the next one."""
-    old = recorded(config)
+    old = record.recorded(config)
     environ = environment(config)
     with report.step("Checking the machine"):
         checks.essential(config, frozenset(_family(old)))
@@ -165,7 +170,7 @@ def _exclusive(config: Config) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            up = recorded(config).get("up")
+            up = record.recorded(config).get("up")
             raise AlreadyRunning(data_dir=config.data_dir, pid=up.pid if up else "unknown") from None
         yield
 
@@ -207,44 +212,31 @@ def prepare(config: Config, environ: Mapping[str, str]) -> list[Recipe]:
     return _recipes(config, jobs.call(config, "ground", environ)["nginx"], environ)
 
 
-def platform_log(config: Config, name: str) -> Path:
-    """The log of one of the platform's own processes."""
-    return config.logs / "platform" / f"{name}.log"
-
-
 def _recipes(config: Config, nginx: list[str], environ: Mapping[str, str]) -> list[Recipe]:
     python = [sys.executable, "-m", "hereabouts.daemons"]
-    logs = {name: platform_log(config, name) for name in ("supervisor", "control", "certificates", "nginx")}
-    for log in logs.values():
-        _rotate(log, config.log_mb * 1_048_576)
     supervisor_patience = config.drain_seconds + config.stop_seconds + 10
     return [
         Recipe(
-            name="supervisor", argv=[*python, "supervisor"], environ=environ, log=logs["supervisor"],
+            name="supervisor", argv=[*python, "supervisor"], environ=environ, log=config.platform_log("supervisor"),
             stop_signal=signal.SIGTERM, replace_signal=signal.SIGUSR1, patience=supervisor_patience,
         ),
         Recipe(
-            name="control", argv=[*python, "control"], environ=environ, log=logs["control"],
+            name="control", argv=[*python, "control"], environ=environ, log=config.platform_log("control"),
             stop_signal=signal.SIGTERM, replace_signal=signal.SIGTERM, patience=10,
         ),
         Recipe(
-            name="certificates", argv=[*python, "certificates"], environ=environ, log=logs["certificates"],
-            stop_signal=signal.SIGTERM, replace_signal=signal.SIGTERM, patience=5,
+            name="certificates", argv=[*python, "certificates"], environ=environ,
+            log=config.platform_log("certificates"), stop_signal=signal.SIGTERM, replace_signal=signal.SIGTERM,
+            patience=5,
         ),
         Recipe(
-            name="nginx", argv=nginx, environ=environ, log=logs["nginx"], stop_signal=signal.SIGTERM,
+            name="nginx", argv=nginx, environ=environ, log=config.platform_log("nginx"), stop_signal=signal.SIGTERM,
             replace_signal=signal.SIGKILL, patience=5, has_workers=True, renew_signal=signal.SIGHUP,
             is_outdated=lambda: ingress.is_outdated(config),
             may_start=lambda: checks.ports_free(config),
             before_start=lambda: ingress.before_start(config),
         ),
     ]  # fmt: skip
-
-
-def _rotate(log: Path, limit: int) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > limit:
-            log.replace(log.with_name(log.name + ".1"))
 
 
 class _Family:
@@ -267,10 +259,8 @@ class _Family:
 
     def _record(self) -> None:
         with self._lock:
-            me = processes.find(os.getpid())
-            found = {"up": me, **{child.recipe.name: child.process for child in self._children}}
-            where = {name: [process.pid, process.started] for name, process in found.items() if process}
-            files.replace(state_file(self._config), json.dumps({"boot": processes.boot(), "processes": where}))
+            found = {child.recipe.name: child.process for child in self._children}
+            record.write(record.state_file(self._config), {"up": processes.find(os.getpid()), **found})
 
     def wait_ready(self) -> None:
         """Wait until visitors reach control through nginx, and the others answer. Raises MachineError."""
@@ -305,7 +295,7 @@ class _Family:
             child.begin_stop()
         for child in reversed(self._children):
             child.finish_stop()
-        state_file(self._config).unlink(missing_ok=True)
+        record.state_file(self._config).unlink(missing_ok=True)
 
 
 def _listens(path: Path) -> bool:

@@ -7,6 +7,7 @@ disappears, cable and routes included, with the last of them. Nothing is left to
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import socket
 import subprocess
@@ -24,7 +25,13 @@ from hereabouts.sandbox.homes import name_servers
 _CLONE_NEWNET = 0x40000000
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 _libc = ctypes.CDLL(None, use_errno=True)
-_lock, _laying = threading.Lock(), threading.Lock()
+_lock = threading.Lock()
+
+CONNECTIONS = 1024
+"""Connections to outside that a sandbox may hold at once. Visitors' are in the same table of the machine, which has
+room for 65,536 or 262,144 on most."""
+NEW_CONNECTIONS = 200
+"""Connections that a sandbox may open in a second, beside a first burst of as many as it may hold."""
 
 _RULES = """\
 table ip hereabouts_{tag}
@@ -32,22 +39,31 @@ delete table ip hereabouts_{tag}
 table ip hereabouts_{tag} {{
     set blocked {{ type ipv4_addr; flags interval; auto-merge; {blocked} }}
     set name_servers {{ type ipv4_addr; {servers} }}
+    {counters}
+    chain refused {{
+        meta l4proto tcp reject with tcp reset
+        reject
+    }}
+    chain allowed {{
+        {limits}
+        accept
+    }}
     chain input {{
         type filter hook input priority filter; policy accept;
         iifname != "{prefix}*" accept
         ct state established,related accept
-        tcp dport {{ {http}, {https} }} accept
-        ip daddr @name_servers meta l4proto {{ tcp, udp }} th dport 53 accept
-        icmp type echo-request accept
+        tcp dport {{ {http}, {https} }} goto allowed
+        ip daddr @name_servers meta l4proto {{ tcp, udp }} th dport 53 goto allowed
+        icmp type echo-request goto allowed
         reject
     }}
     chain forward {{
         type filter hook forward priority filter; policy accept;
         iifname "{prefix}*" oifname "{prefix}*" drop
         iifname "{prefix}*" ip saddr != {subnet} drop
-        iifname "{prefix}*" ip daddr @name_servers meta l4proto {{ tcp, udp }} th dport 53 accept
+        iifname "{prefix}*" ip daddr @name_servers meta l4proto {{ tcp, udp }} th dport 53 goto allowed
         iifname "{prefix}*" ip daddr @blocked reject
-        iifname "{prefix}*" accept
+        iifname "{prefix}*" goto allowed
         oifname "{prefix}*" ct state established,related accept
         oifname "{prefix}*" drop
     }}
@@ -58,11 +74,35 @@ table ip hereabouts_{tag} {{
 }}
 """
 
+# A sandbox is known by its cable, whose index is not used again: who gets its address next starts at nothing.
+# A closed connection is not counted, yet in the kernel's table for two minutes, and an answered lookup is counted for
+# half a minute: here it is ten seconds for both. So a sandbox takes some 4,000 entries at most.
+_COUNTERS = """\
+    ct timeout brief_tcp {
+        protocol tcp; l3proto ip
+        policy = { time_wait : 10 }
+    }
+    ct timeout brief_lookup {
+        protocol udp; l3proto ip
+        policy = { unreplied : 10, replied : 10 }
+    }
+    set opening { type iface_index; flags dynamic,timeout; timeout 1m; }
+    set held { type iface_index; flags dynamic; }
+"""
+_LIMITS = f"""\
+        ct state != new accept
+        update @opening {{ iif limit rate over {NEW_CONNECTIONS}/second burst {CONNECTIONS} packets }} goto refused
+        add @held {{ iif ct count over {CONNECTIONS} }} goto refused
+        meta l4proto tcp ct timeout set "brief_tcp"
+        udp dport 53 ct timeout set "brief_lookup"
+"""
+
 
 def prepare(config: Config) -> None:
     """Make this machine ready to host sandboxes: its own address towards them, forwarding, rules.
 
-    Safe to repeat; running sandboxes keep their connections. Raises MachineError.
+    Safe to repeat; running sandboxes keep their connections, and the limits count new ones only. Where the kernel knows
+    no such limits, there are none (`limits_connections`). Raises MachineError.
     """
     try:
         _ip(f"address replace {gateway(config)}/32 dev lo")
@@ -73,12 +113,23 @@ def prepare(config: Config) -> None:
         ) from error
     if _FORWARD.read_text().strip() != "1":
         _FORWARD.write_text("1")
-    done = subprocess.run(["nft", "-f", "-"], input=_rules(config), text=True, capture_output=True, check=False)
+    if not _nft(_rules(config)).returncode:
+        return
+    done = _nft(_rules(config, limited=False))
     if done.returncode:
         raise MachineError(
             problem=f"The packet filter refused the sandboxes' rules: {done.stderr.strip()[:300]}.",
             remedy="Install nftables, and run on a kernel with nf_tables.",
         )
+
+
+def limits_connections(config: Config) -> bool:
+    """Whether this machine's kernel can limit the sandboxes' connections; without that they are hosted all the same."""
+    return not _nft(_rules(config), "--check").returncode
+
+
+def _nft(rules: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["nft", *options, "-f", "-"], input=rules, text=True, capture_output=True, check=False)
 
 
 def release(config: Config) -> None:
@@ -97,7 +148,7 @@ def _prefix(config: Config) -> str:
     return f"hb{config.tag}-"
 
 
-def _rules(config: Config) -> str:
+def _rules(config: Config, *, limited: bool = True) -> str:
     def elements(addresses: list[str]) -> str:
         return f"elements = {{ {', '.join(addresses)} }};" if addresses else ""
 
@@ -109,6 +160,8 @@ def _rules(config: Config) -> str:
         https=config.https_port,
         blocked=elements(list(config.blocked_networks)),
         servers=elements(name_servers()),
+        counters=_COUNTERS.strip() if limited else "",
+        limits=_LIMITS.strip() if limited else "",
     )
 
 
@@ -162,12 +215,24 @@ def _held(descriptor: int) -> Iterator[str]:
 
 def _lay(config: Config) -> int:
     """Make a namespace and its cable; the namespace as an open file."""
-    with _laying, _told():
+    with _told(), _laying(config):
         address, cable = _free_address(config)
         with ThreadPoolExecutor(1) as thread:  # a thread of its own: it leaves this machine's network
             descriptor = thread.submit(_make, config, address, cable).result()
-        _connect(config, address, cable)
+        try:
+            _connect(config, address, cable)
+        except BaseException:
+            os.close(descriptor)  # the namespace goes with it, and its cable, which frees the address
+            raise
     return descriptor
+
+
+@contextmanager
+def _laying(config: Config) -> Iterator[None]:
+    """One at a time, of all threads and processes (consoles lay cables, too): each looks for a free address."""
+    with (config.run_dir / "network.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
@@ -238,7 +303,7 @@ def _connect(config: Config, address: IPv4Address, cable: str) -> None:
 def _free_address(config: Config) -> tuple[IPv4Address, str]:
     """An address that no cable of this platform uses, and the cable's name, which ends in its number."""
     prefix = _prefix(config)
-    names = [path.name for path in Path("/sys/class/net").iterdir()]
+    names = [name for _, name in socket.if_nameindex()]
     taken = {int(name.removeprefix(prefix), 16) for name in names if name.startswith(prefix)}
     size = config.subnet.num_addresses
     number = next((n for n in range(2, size - 1) if n not in taken), None)

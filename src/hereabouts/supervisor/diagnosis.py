@@ -12,6 +12,8 @@ _EXCEPTION = re.compile(
 )
 _MARKED = re.compile(r"^(?:\[[^\]]*\]\s*)*(?:ERROR|CRITICAL|FATAL|Error:|error:)\W*\s*(.+)$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_LINE = 1000
+"""Characters of a line that are looked at."""
 _FLAGS = {
     "uvicorn": "--uds $DOMAIN_SOCKET",
     "gunicorn": "--bind unix:$DOMAIN_SOCKET",
@@ -212,7 +214,7 @@ def _advice(command: str, place: str) -> str:
 
 
 def _not_found(case: Case) -> str:
-    for line in reversed(case.errors.splitlines()):
+    for line in reversed([line[:_LINE] for line in case.errors.splitlines()]):
         found = re.search(
             r"(?:line \d+: |env: )(.+?): (?:command not found|No such file|Permission denied|cannot)", line
         )
@@ -272,7 +274,7 @@ def last_error(errors: str) -> str:
 
 
 def _lines(errors: str) -> list[str]:
-    lines = [_COLOUR.sub("", line).strip() for line in errors.splitlines()]
+    lines = [_COLOUR.sub("", line[:_LINE]).strip() for line in errors.splitlines()]
     return [line for line in lines if line and not line.startswith("[hereabouts]")]
 
 

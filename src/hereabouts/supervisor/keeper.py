@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,11 +30,13 @@ from hereabouts.supervisor.diagnosis import DEAF, explain_health, explain_stall
 from hereabouts.supervisor.means import Means, limits
 from hereabouts.supervisor.names import Names
 from hereabouts.supervisor.sandboxed import Sandboxed, remove
-from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls, main_thread
+from hereabouts.supervisor.stall import PATIENCE_SECONDS, Stalls
 from hereabouts.supervisor.starts import URGENT, Place
 from hereabouts.supervisor.telling import Telling
 from hereabouts.supervisor.turns import Turns
 from hereabouts.supervisor.watch import Accepted, Checking, Elsewhere, Event, Exited, Idle, Watch
+
+log = logging.getLogger("hereabouts.supervisor")
 
 _SOON_SECONDS = 2.0
 """Visitors are held for a next try that comes within this time; otherwise they are told."""
@@ -60,6 +63,8 @@ class Keeper:
         self._starting: asyncio.Future[Sandboxed] | None = None
         """The start that is under way, or was latest."""
         self._refusing = ""
+        self._frame: str | None = None
+        """Where its main thread stood when it was found not to answer."""
         self.turns = Turns()
         """Of the visitors who are held, once they may go."""
         self.restarts = 0
@@ -73,14 +78,15 @@ class Keeper:
     def want(self, website: Website | None) -> None:
         """Take note of what is wanted now; None once the website is deleted."""
         changed = website is not self.wanted and website != self.wanted
-        if changed or not self._telling.begun:
+        behind = website is not None and self.website != website  # it could not be followed the last time
+        if changed or behind or not self._telling.begun:
             if changed:
                 self.seen = replace(self.seen, changed_at=time.monotonic())
                 self._expect(website)
             self.wanted = website
+            self._wake.set()
             if website is not None:
                 self._follow(website)
-            self._wake.set()
 
     def _expect(self, website: Website | None) -> None:
         """Tell of the start that comes of this change, if one does."""
@@ -142,8 +148,9 @@ class Keeper:
         waiting, seconds = stalls.waiting(socket_path(sandbox.website), time.monotonic())
         trouble = None
         if seconds >= PATIENCE_SECONDS:
-            frame = await asyncio.to_thread(main_thread, sandbox.pid)
-            trouble = explain_stall(waiting, seconds, frame)
+            if self.seen.trouble is None:
+                self._frame = await stalls.main_thread(sandbox.pid)
+            trouble = explain_stall(waiting, seconds, self._frame)
             if self.seen.trouble is None:
                 logs.note(self._config, self.website, trouble)
         if trouble != self.seen.trouble and self.seen.lead == sandbox.name:
@@ -213,7 +220,7 @@ class Keeper:
     async def _start(self, generation: int) -> None:
         self.steps.begin(generation, time.monotonic())
         serving = self.sandboxes.get(str(self.seen.lead))
-        lacking = evidence.of_no_room(serving) if serving else None
+        lacking = await asyncio.to_thread(evidence.of_no_room, serving) if serving else None
         if lacking:
             self._fail(generation, lacking)
             return
@@ -274,12 +281,18 @@ class Keeper:
         if self._refusing == sandbox.name:
             return  # another visitor's request found that out already
         self._refusing = sandbox.name
-        deadline = time.monotonic() + _DEAF_SECONDS
+        try:
+            await self._look_for_socket(sandbox, time.monotonic() + _DEAF_SECONDS)
+        except (OSError, HereaboutsError):  # it can't be told now; whoever is held next looks again
+            self._refusing = ""
+            raise
+
+    async def _look_for_socket(self, sandbox: Sandboxed, deadline: float) -> None:
         while self.seen.lead == sandbox.name and not sandbox.exited:
             target = await asyncio.to_thread(sandbox.republish)
             if target is not None:
-                self._refusing = ""
                 self.names.lead(target)
+                self._refusing = ""
                 return
             if time.monotonic() > deadline and not sandbox.dying():
                 self._fail(sandbox.record.generation, DEAF)
@@ -322,7 +335,10 @@ class Keeper:
         if check and instance.phase is Phase.CHECKING:
             reason = explain_health(check.path, self._watches[name].answer, check.seconds)
         else:
-            reason = evidence.of_silence(self._config, self._means.kernel, sandbox, self._limits.start)
+            reason = _explained(
+                lambda: evidence.of_silence(self._config, self._means.kernel, sandbox, self._limits.start),
+                f"It does not listen on $DOMAIN_SOCKET after {self._limits.start:g} s.",
+            )
         self._fail(sandbox.record.generation, reason)
         self._move(name, Phase.TERMINATING)
 
@@ -380,6 +396,18 @@ class Keeper:
         sandbox.end_probe()
         if instance and instance.phase in lifecycle.LIVE:
             served = time.monotonic() - instance.since if instance.phase is Phase.SERVING else 0.0
-            reason = evidence.of_end(self._config, self._means.kernel, sandbox, ended, served=served > 0)
+            reason = _explained(
+                lambda: evidence.of_end(self._config, self._means.kernel, sandbox, ended, served=served > 0),
+                "Its process ended.",
+            )
             self._fail(sandbox.record.generation, reason, served)
         self.seen = lifecycle.moved(self.seen, sandbox.name, Phase.ENDED, time.monotonic())
+
+
+def _explained(explain: Callable[[], str], plainly: str) -> str:
+    """The reason that is found, or what is known without looking: what ended must not seem to go on for want of one."""
+    try:
+        return explain()
+    except Exception:
+        log.exception("A failure could not be explained.")
+        return plainly

@@ -27,8 +27,7 @@ def path(config: Config, website: Website, kind: str) -> Path:
 
 def open_for_writing(config: Config, website: Website, kind: str) -> IO[bytes]:
     """The log as a process's output: always appended to, whoever else writes or truncates."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path(config, website, kind), flags, 0o644)
+    descriptor = files.open_at_once(path(config, website, kind), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.fchown(descriptor, website.account.uid, website.account.uid)  # so that /dev/stdout can be opened
     return os.fdopen(descriptor, "wb", buffering=0)
 
@@ -78,7 +77,7 @@ def read(config: Config, website: Website, kind: str, offset: int, limit: int) -
     A negative offset counts from the end and moves on to the beginning of a line. A rotated log is read from its start.
     """
     try:
-        descriptor = os.open(path(config, website, kind), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = files.open_at_once(path(config, website, kind), os.O_RDONLY)
     except OSError:
         return Piece("", 0, 0, 0, rotated=offset > 0)
     try:
@@ -109,31 +108,42 @@ def note(config: Config, website: Website, sentence: str) -> None:
 
 def rotate(config: Config, website: Website) -> None:
     """Keep each log to ``log_mb``: what is beyond goes to ``.1``, which holds the latest ``log_mb`` before."""
-    limit = config.log_mb << 20
     stem = str(path(config, website, KINDS[0])).removesuffix(f"{KINDS[0]}.log")
-    for kind in KINDS:  # every second for every website that runs: a path object costs more than the call
-        try:
-            if os.stat(f"{stem}{kind}.log").st_size <= limit:  # noqa: PTH116
-                continue
-        except OSError:
-            continue
-        log = path(config, website, kind)
-        before = log.with_name(f"{log.name}.1")
+    for kind in KINDS:
+        _rotate(f"{stem}{kind}.log", config.log_mb << 20)
+
+
+def rotate_platform(config: Config) -> None:
+    """The same for the logs of the platform's own processes."""
+    with os.scandir(config.logs / "platform") as found:
+        for entry in found:
+            if entry.name.endswith(".log"):
+                _rotate(entry.path, config.log_mb << 20)
+
+
+def _rotate(place: str, limit: int) -> None:
+    """``place`` is no path object: every second, for every website that runs, that would cost more than the call."""
+    try:
+        if os.stat(place).st_size <= limit:  # noqa: PTH116
+            return
+    except OSError:
+        return
+    before = Path(f"{place}.1")
+    with os.fdopen(files.open_at_once(Path(place), os.O_RDWR), "r+b", buffering=0) as log:
         try:
             _set_aside(log, before, limit)
         except OSError:  # no room for the old part: the log must not grow for that
             before.unlink(missing_ok=True)
-        os.truncate(log, 0)
+        log.truncate(0)
 
 
-def _set_aside(log: Path, before: Path, limit: int) -> None:
+def _set_aside(log: IO[bytes], before: Path, limit: int) -> None:
     """Make ``before`` of the log's last ``limit`` bytes, an eighth of them for what is written while it is copied."""
     meanwhile = limit // 8
-    with log.open("rb") as source:
-        source.seek(meanwhile - limit, os.SEEK_END)
-        files.replace(before, source.read(limit - meanwhile))
-        with before.open("ab") as rest:
-            rest.write(source.read(meanwhile))
+    log.seek(meanwhile - limit, os.SEEK_END)
+    files.replace(before, log.read(limit - meanwhile))
+    with before.open("ab") as rest:
+        rest.write(log.read(meanwhile))
 
 
 def remove(config: Config, website: Website) -> None:

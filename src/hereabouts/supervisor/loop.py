@@ -7,14 +7,15 @@ import contextlib
 import ctypes
 import logging
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
+from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.core import lifecycle
 from hereabouts.core.certificate import Certificate
@@ -76,6 +77,8 @@ class Supervisor:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._hosts: dict[str, int] = {}
         self._stalls = Stalls()
+        self._stalled: asyncio.Task[None] | None = None
+        """Looks for stalls."""
         self._sweep_at = time.monotonic() + _FIRST_SWEEP_SECONDS
         self._metrics = metrics.Metrics(config, self._keepers)
         self._stop = asyncio.Event()
@@ -106,8 +109,9 @@ class Supervisor:
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._stop.wait()
         server.close()
-        for task in beside:
-            task.cancel()
+        for task in [*beside, self._stalled]:
+            if task:
+                task.cancel()
         if leave:
             await asyncio.gather(*(keeper.abandon() for keeper in self._keepers.values()))
         else:
@@ -157,11 +161,13 @@ class Supervisor:
         gate = asyncio.Semaphore(4)
 
         async def adopt(name: str) -> Sandboxed | None:
+            sandbox = None
             async with gate:
-                sandbox = await asyncio.to_thread(Sandboxed.adopt, self.config, name)
-                if sandbox is None:
-                    await asyncio.to_thread(remove, self.config, name)
-                return sandbox
+                with _going_on(f"Looking at what is left of {name}"):
+                    sandbox = await asyncio.to_thread(Sandboxed.adopt, self.config, name)
+                    if sandbox is None:
+                        await asyncio.to_thread(remove, self.config, name)
+            return sandbox
 
         names = instances | set(filter(is_instance, runtime.known(self.config)))
         return [sandbox for sandbox in await asyncio.gather(*map(adopt, sorted(names))) if sandbox]
@@ -208,7 +214,7 @@ class Supervisor:
                 path.unlink(missing_ok=True)
         for path in self.config.sockets.iterdir():
             if path != self.config.published and path.name not in kept:
-                shutil.rmtree(path, ignore_errors=True)
+                files.remove_tree(path)
 
     async def _tick(self) -> None:
         """Look at everything that is wanted. What fails is tried again by the next tick; the rest goes on."""
@@ -219,6 +225,11 @@ class Supervisor:
         await self._sweep_certificates()
         with _going_on("Looking for websites that do not answer"):
             self._stalls.look(time.monotonic())
+        if self._stalled is None or self._stalled.done():  # it may take longer than a tick
+            self._stalled = asyncio.create_task(self._look_for_stalls())
+
+    async def _look_for_stalls(self) -> None:
+        with _going_on("Looking for websites that do not answer"):
             await asyncio.gather(*(k.look_for_stall(self._stalls) for k in list(self._keepers.values()) if k.sandboxes))
 
     async def _sweep_certificates(self) -> None:
@@ -341,9 +352,10 @@ class Supervisor:
             await asyncio.to_thread(self._rotate_logs, running)
 
     def _rotate_logs(self, websites: list[Website]) -> None:
-        for website in websites:
+        rotations = [partial(logs.rotate, self.config, website) for website in websites]
+        for rotate in (*rotations, partial(logs.rotate_platform, self.config)):
             try:
-                logs.rotate(self.config, website)
+                rotate()
             except OSError as error:
                 log.error("Could not rotate logs: %s.", error)
 

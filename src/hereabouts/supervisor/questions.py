@@ -7,9 +7,11 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Protocol
@@ -78,6 +80,8 @@ class Questions:
     ) -> None:
         self._config, self._certificates, self._keepers = config, certificates, keepers
         self._find, self._poke, self._health = find, poke, health
+        self._holding: Counter[int] = Counter()
+        """How many visitors are held, by website."""
 
     async def listen(self) -> asyncio.AbstractServer:
         """Open the supervisor's socket. It is there as long as the returned server is."""
@@ -114,7 +118,7 @@ class Questions:
         _, host, given, since = words
         seconds = min(float(given), _LONGEST_HOLD_SECONDS)
         keeper = self._find(host)
-        answer = await keeper.hold(seconds) if keeper else "nothing"
+        answer = await self._held(keeper, seconds) if keeper else "nothing"
         if keeper is None or answer != "go":
             await _say(writer, answer)
             return
@@ -124,6 +128,19 @@ class Questions:
                 async with asyncio.timeout(_TURN_SECONDS):
                     await reader.read()
             await asyncio.sleep(_PACE_SECONDS)
+
+    async def _held(self, keeper: Keeper, seconds: float) -> str:
+        """The keeper's answer; ``full`` where so many are held that the rest would want for descriptors."""
+        number, most = keeper.website.id, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+        if self._holding.total() >= most or self._holding[number] >= most // 4:
+            return "full"
+        self._holding[number] += 1
+        try:
+            return await keeper.hold(seconds)
+        finally:
+            self._holding[number] -= 1
+            if not self._holding[number]:
+                del self._holding[number]
 
     async def _reply(self, words: list[str], uid: int) -> str:
         match words:

@@ -101,6 +101,19 @@ def withdraw_socket(config: Config, name: str) -> None:
             path.unlink()
 
 
+def bound_name(connection: socket.socket) -> str | None:
+    """The name that the other end was bound under, which it keeps when its file is renamed (unix(7)).
+
+    None where it can't be told, or is not printable: such names would forge rows of the machine's table of sockets, in
+    which connections are told apart by them.
+    """
+    try:
+        name = connection.getpeername()
+    except OSError:
+        return None
+    return name if isinstance(name, str) and name.isprintable() else None
+
+
 def connects(connection: socket.socket, path: str) -> bool:
     """Whether somebody listens at ``path``; a server whose queue is full listens, too. Does not wait."""
     connection.setblocking(False)

@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import select
-import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -38,8 +37,9 @@ class Record:
     """What the next supervisor must know of an instance; kept in the instance's directory.
 
     ``since`` is on the machine's monotonic clock, which every process shares until the next boot. ``renamed`` is the
-    website's main name if that is another one than ``domain`` by now. Another version may have written it: what has a
-    default may be missing, and what is not known here is passed over.
+    website's main name if that is another one than ``domain`` by now, ``bound`` the name that its socket was bound
+    under if that is not the one in its environment. Another version may have written it: what has a default may be
+    missing, and what is not known here is passed over.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Record:
     since: float = 0.0
     log_offset: int = 0
     renamed: str = ""
+    bound: str = ""
 
 
 class Sandboxed:
@@ -65,6 +66,8 @@ class Sandboxed:
         self.published = record.name
         self.exited = False
         self._probe: socket.socket | None = None
+        self._checked: int | None = None
+        """The socket that was found good, held open so that no other gets its number."""
 
     @property
     def name(self) -> str:
@@ -75,6 +78,11 @@ class Sandboxed:
         """The website as this instance was started with it."""
         kept = self.record
         return Website(kept.website_id, kept.domain, kept.account, kept.command, True, kept.generation)
+
+    @property
+    def bound(self) -> str:
+        """The name that its socket was bound under: a server may have renamed it, or named it from its directory on."""
+        return self.record.bound or socket_path(self.website)
 
     @property
     def logged(self) -> Website:
@@ -154,9 +162,8 @@ class Sandboxed:
 
     def accepts(self) -> bool:
         """Whether the server takes connections: one is made, and later looks see whether it was accepted."""
-        path = socket_path(self.website)
         if self._probe is not None:
-            found = procfs.accepted(self.pid, path)
+            found = procfs.accepted(self.pid, self.bound)
             if found is None and _was_reset(self._probe):  # whoever listened is gone, and never took it
                 self.end_probe()
                 return False
@@ -168,11 +175,16 @@ class Sandboxed:
                 probe = network.unix_socket(self.pid)
             except OSError:  # process 1 is gone, and its namespace with it
                 return False
-            if not routes.connects(probe, source):
+            bound = routes.bound_name(probe) if routes.connects(probe, source) else None
+            if bound is None:
                 probe.close()
                 return False
             self._probe = probe
-        return bool(procfs.accepted(self.pid, path))
+            if bound != self.bound:
+                self._note(replace(self.record, bound=bound))
+            self._forget_checked()
+            self._checked = os.open(source, os.O_PATH | os.O_CLOEXEC)
+        return bool(procfs.accepted(self.pid, self.bound))
 
     def end_probe(self) -> None:
         """Close the connection that ``accepts`` made."""
@@ -180,9 +192,14 @@ class Sandboxed:
             self._probe.close()
             self._probe = None
 
+    def _forget_checked(self) -> None:
+        if self._checked is not None:
+            os.close(self._checked)
+            self._checked = None
+
     def connections(self) -> int:
         """How many connections of the ingress the instance holds."""
-        return procfs.connections(self.pid, socket_path(self.website))
+        return procfs.connections(self.pid, self.bound)
 
     @contextmanager
     def open_socket(self) -> Iterator[str | None]:
@@ -201,17 +218,26 @@ class Sandboxed:
         with self.open_socket() as source:
             if source is None:
                 raise SandboxError(doing="published", problem="it removed its own socket before it was published.")
+            if not self._is_checked(source) and _bound(source) is None:
+                raise SandboxError(doing="published", problem="nobody listens at the socket that it made anew.")
             routes.publish_socket(self.config, source, self.published)
+        self._forget_checked()
         return self.published
+
+    def _is_checked(self, source: str) -> bool:
+        return self._checked is not None and os.path.samestat(os.fstat(self._checked), os.stat(source))  # noqa: PTH116
 
     def republish(self) -> str | None:
         """Publish anew under another name when the server replaced its socket; None when nobody listens."""
         with self.open_socket() as source:
-            if source is None or self.dying() or not _listens(source):
+            bound = None if source is None or self.dying() else _bound(source)
+            if source is None or bound is None:
                 return None
-            self.published = f"{self.name}.{secrets.token_hex(2)}"
-            routes.publish_socket(self.config, source, self.published)
-            return self.published
+            name = f"{self.name}.{secrets.token_hex(2)}"
+            routes.publish_socket(self.config, source, name)
+            self.published = name
+            self._note(replace(self.record, bound=bound))
+            return name
 
     def answers(self) -> bool:
         """Whether the published socket takes connections that somebody will serve."""
@@ -240,9 +266,11 @@ class Sandboxed:
         self.terminate()
         if self.record.phase in COMING:
             self.kill()
-        if not select.select([self.pidfd], [], [], seconds)[0]:
+        ended = select.poll()  # which takes descriptors of any number
+        ended.register(self.pidfd, select.POLLIN)
+        if not ended.poll(seconds * 1000):
             self.kill()
-            select.select([self.pidfd], [], [], seconds)
+            ended.poll(seconds * 1000)
         self.reap()
         self.close()
         remove(self.config, self.name)
@@ -266,6 +294,7 @@ class Sandboxed:
     def close(self) -> None:
         """Let go of the process without touching it."""
         self.end_probe()
+        self._forget_checked()
         with suppress(OSError):
             os.close(self.pidfd)
 
@@ -279,13 +308,19 @@ def remove(config: Config, name: str) -> None:
     """Remove what is left of an instance: the runtime's record, its published socket, its directory."""
     runtime.delete(config, name)
     routes.withdraw_socket(config, name)
-    shutil.rmtree(config.sockets / name, ignore_errors=True)
-    shutil.rmtree(config.instances / name, ignore_errors=True)
+    files.remove_tree(config.sockets / name)
+    files.remove_tree(config.instances / name)
 
 
 def _listens(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         return routes.connects(connection, path)
+
+
+def _bound(path: str) -> str | None:
+    """The name that a socket was bound under; None where nobody listens, or it may not be published."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        return routes.bound_name(connection) if routes.connects(connection, path) else None
 
 
 def _was_reset(connection: socket.socket) -> bool:
@@ -323,4 +358,4 @@ def _read(bundle: Path) -> Record:
 
 def _write(bundle: Path, record: Record) -> None:
     content = {**asdict(record), "phase": record.phase.value}
-    files.replace(bundle / _RECORD, json.dumps(content), mode=0o600)
+    files.replace(bundle / _RECORD, json.dumps(content), mode=0o600, durable=False)

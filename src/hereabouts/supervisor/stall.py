@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from hereabouts.supervisor import procfs
@@ -12,6 +16,7 @@ from hereabouts.supervisor import procfs
 PATIENCE_SECONDS = 8.0
 """A request that waits to be accepted for so long is told of."""
 _PY_SPY_SECONDS = 5.0
+_DUMP_BYTES = 1 << 20
 _FRAME = re.compile(r"^ {4}(\S.*) \((.+):(\d+)\)$")
 
 
@@ -21,6 +26,7 @@ class Stalls:
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
         self._paths: dict[str, list[str]] = {}
+        self._threads = ThreadPoolExecutor(2, "py-spy")  # of its own: nothing else waits for what takes this long
 
     def look(self, now: float) -> None:
         """Take note of the connections that wait to be accepted. ``now`` is in seconds, monotonic."""
@@ -35,20 +41,26 @@ class Stalls:
         numbers = self._paths.get(path, [])
         return len(numbers), max((now - self._since[number] for number in numbers), default=0.0)
 
+    async def main_thread(self, pid: int) -> str | None:
+        """Where a Python process's main thread stands, as ``function (file:line)``; None when it can't be seen."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _main_thread, pid)
 
-def main_thread(pid: int) -> str | None:
-    """Where a Python process's main thread stands, as ``function (file:line)``; None when it can't be seen."""
+
+def _main_thread(pid: int) -> str | None:
     program = Path(sys.executable).parent / "py-spy"
-    try:
-        done = subprocess.run(
-            [program, "dump", "--nonblocking", "--pid", str(pid)],
-            capture_output=True, text=True, timeout=_PY_SPY_SECONDS, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode:
-        return None
-    return innermost_frame(done.stdout)
+    with suppress(OSError), subprocess.Popen(
+        [program, "dump", "--nonblocking", "--pid", str(pid)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        late = threading.Timer(_PY_SPY_SECONDS, process.kill)
+        late.start()
+        try:
+            dump = process.stdout.read(_DUMP_BYTES) if process.stdout else b""
+        finally:
+            late.cancel()
+            process.kill()
+        return innermost_frame(dump.decode(errors="replace"))
+    return None
 
 
 def innermost_frame(dump: str) -> str | None:

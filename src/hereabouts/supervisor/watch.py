@@ -20,6 +20,8 @@ _HINT_SECONDS = 1.5
 _CHECK_PAUSE_SECONDS = 0.2
 """Between an answer that is not the one the health check wants and the next try."""
 _AFTER_ERROR_SECONDS = 1.0
+_AT_MOST = 4
+"""A look that takes long, for reasons that are a tenant's, is followed by a pause of so many times that."""
 _FOREVER = 3600.0
 
 log = logging.getLogger("hereabouts.supervisor")
@@ -114,14 +116,17 @@ class Watch:
         if instance is None:
             return 1.0
         if instance.phase is Phase.STARTING:
-            return self._look_at_start(time.monotonic() - instance.since)
+            began = time.monotonic()
+            pause = self._look_at_start(began - instance.since)
+            return max(pause, _AT_MOST * (time.monotonic() - began))
         if instance.phase is Phase.CHECKING:
             return await self._look_at_health()
         if instance.phase is Phase.DRAINING:
-            idle = self._sandbox.connections() == 0
+            began = time.monotonic()
+            idle = await asyncio.to_thread(self._sandbox.connections) == 0
             if idle != instance.idle:
                 self._tell(Idle(idle))
-            return 0.2
+            return max(0.2, _AT_MOST * (time.monotonic() - began))
         return _FOREVER
 
     def _look_at_start(self, age: float) -> float:

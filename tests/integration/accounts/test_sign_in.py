@@ -63,7 +63,9 @@ def test_signing_in_again_is_another_session(home: House) -> None:
     assert first.session != before
 
 
-@pytest.mark.parametrize("to", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "to", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "nothing-of-ours"]
+)
 def test_nobody_is_led_elsewhere(home: House, to: str) -> None:
     assert home.browser().sign_in("alice", to=to).headers["Location"] == "/"
 

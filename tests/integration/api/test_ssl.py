@@ -371,6 +371,8 @@ def test_each_fault_is_refused_in_its_own_words(alice: Caller, supervisor: Super
         (own("other.test"), "cert", f"not for {SHOP}"),
         (own(SHOP, start=-9 * DAY, end=-DAY), "cert", "ended on"),
         ({**good, "extra": 1, "cert": good["cert"] * 9}, "cert", "at most 10"),
+        ({**good, "cert": "x" * 100_001}, "cert", "no more than 100000 characters"),
+        ({**good, "private_key": "x" * 20_001}, "private_key", "no more than 20000 characters"),
     ):
         answer = alice.ssl("POST", SHOP, json=body)
         assert (answer.status_code, list(answer.json())) == (400, [field])
@@ -414,6 +416,9 @@ def test_one_that_ends_soon_is_told_in_the_state(
     assert detail == f"The certificate of {SHOP} has ended and could not be renewed yet: The authority is away."
     renewal = alice.ssl("GET", SHOP).json()["renewal"]
     assert renewal == {"next": "2030-03-17T17:46:40Z", "problem": "The authority is away."}
+    row_now.problem, row_now.renew_at, row_now.next_try_at = None, 0.0, 0.0  # an order is under way
+    row_now.save()
+    assert alice.ssl("GET", SHOP).json()["renewal"] == {"next": None, "problem": None}
     alice.ssl("POST", SHOP, json=own(SHOP, start=-300 * DAY, end=5 * DAY))
     detail = alice.call("GET", f"{SHOP}/").json()["state"]["detail"]
     assert detail == f"The certificate of {SHOP} ends in 5 days. Upload a new one."

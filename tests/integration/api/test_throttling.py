@@ -37,11 +37,13 @@ def test_an_account_on_an_endpoint(slow: Config, alice: Caller, bob: Caller) -> 
         seconds = int(refused.headers["Retry-After"])
         assert 50 <= seconds <= 60
         assert refused.json() == {"detail": f"Request was throttled. Expected available in {seconds} seconds."}
-        # another endpoint, another account, another's URL: each has its own count
+        assert hasty.call("GET", user="bob").status_code == 429  # another's URL is the same endpoint
+        # another endpoint, another account: each has its own count
         assert hasty.call("GET", "none.test/").status_code == 404
         assert hasty.call("POST", json={}).status_code == 400
         assert patient.call("GET").status_code == 200
-        assert hasty.call("GET", user="bob").status_code == 403
+        refusals = Counter(patient.call("GET", user="alice").status_code for _ in range(RATE))
+        assert refusals == {403: RATE - 1, 429: 1}
 
 
 def test_strangers_by_address(slow: Config, alice: Caller) -> None:
@@ -54,6 +56,9 @@ def test_strangers_by_address(slow: Config, alice: Caller) -> None:
     assert codes("198.51.100.1", "0" * 40) == {401: 10 * RATE, 429: 3}
     assert codes("198.51.100.1", "") == {429: 10 * RATE + 3}
     assert codes("198.51.100.2", "") == {401: 10 * RATE, 429: 3}
+    assert codes("2001:db8::1", "") == {401: 10 * RATE, 429: 3}
+    assert codes("2001:db8::2:1", "") == {429: 10 * RATE + 3}  # of the same network
+    assert codes("2001:db8:0:1::1", "") == {401: 10 * RATE, 429: 3}
     with visitor(slow, **{"X-Real-IP": "198.51.100.1"}) as client:  # a good token is good from there too
         assert dataclasses.replace(alice, client=client).call("GET", "none.test/").status_code == 404
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from contextlib import ExitStack
 from typing import Any
 
 from hereabouts.config import Config
@@ -41,3 +44,27 @@ def test_who_may_see_on(config: Config, alice: Caller, bob: Caller, operator: Ca
     Account.objects.filter(username__in=["alice", "operator"]).update(is_active=True)
     Session.objects.filter(pk=own.session).delete()
     assert _allowed(everybody) == {olivias}
+
+
+def test_pages_are_counted_while_others_come_and_go(config: Config) -> None:
+    from hereabouts.control.dashboard.viewers import Viewer, pages, watched
+
+    def count() -> set[int]:
+        return {pages(1) for _ in range(3000)}
+
+    async def come_and_go() -> set[int]:
+        with ExitStack() as stack:
+            for number in range(1000):
+                stack.enter_context(watched(Viewer(f"{number}", 1, 1)))
+            counting = asyncio.create_task(asyncio.to_thread(count))
+            while not counting.done():
+                with watched(Viewer("", 2, 1)):
+                    await asyncio.sleep(0)
+            return await counting
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        assert asyncio.run(come_and_go()) == {1000}
+    finally:
+        sys.setswitchinterval(before)

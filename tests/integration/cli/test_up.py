@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 
+import psutil
 import pytest
 
-from tests.platform import Account, Platform
+from tests.integration.sites import server_pid
+from tests.platform import Account, Platform, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -54,13 +59,54 @@ def test_logs(running: Platform) -> None:
     assert "Uvicorn running" in running.cli("logs", "demo.localhost").stdout
 
 
+STAYS = """/usr/bin/python3 -c 'import os, signal, socket; signal.signal(signal.SIGTERM, signal.SIG_IGN);
+s = socket.socket(socket.AF_UNIX); s.bind(os.environ["DOMAIN_SOCKET"]); s.listen(); [s.accept() for _ in iter(int, 1)]'
+"""
+"""Ends at KILL only."""
+
+
+def begin(running: Platform, *words: str, **settings: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "hereabouts.cli.main", *words]
+    environ = running.environ | {f"HEREABOUTS_{name}": value for name, value in settings.items()}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environ, cwd="/", stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def is_suspended(running: Platform, name: str, websites: int) -> bool:
+    rows = json.loads(running.cli("user", "list", "--json").stdout)
+    return any((row["name"], row["suspended"], row["websites"]) == (name, True, websites) for row in rows)
+
+
 def test_removing_an_account_ends_its_websites(running: Platform) -> None:
+    """Also when a first run was interrupted; and nothing is begun by anybody meanwhile."""
     carol: Account = running.account("carol")
-    carol.session.trust_env = False  # REQUESTS_CA_BUNDLE would win over the bundle of this platform
-    carol.create("python3 -c 'import os, socket; s = socket.socket(socket.AF_UNIX); "
-                 "s.bind(os.environ[\"DOMAIN_SOCKET\"]); s.listen(); import signal; signal.pause()'")  # fmt: skip
-    done = running.cli("user", "remove", "carol", "--yes")
-    assert "carol.localhost" in done.stdout
+    server = psutil.Process(server_pid(running, carol.create(STAYS)))
+    with begin(running, "user", "remove", "carol", "--yes") as first:
+        wait_for(lambda: is_suspended(running, "carol", websites=0))
+        assert carol.call("GET").status_code == 401
+        first.send_signal(signal.SIGINT)
+        assert "carol.localhost" in first.communicate()[0]
+    assert first.returncode != 0
+    assert server.is_running()
+    assert carol.home.exists()
+    assert "Removed carol." in running.cli("user", "remove", "carol", "--yes").stdout
+    assert not server.is_running()
     assert not carol.home.exists()
     assert not (running.config.logs / "carol").exists()
     assert running.visit("carol.localhost").status_code == 404
+
+
+def test_an_account_is_not_removed_from_under_a_console(running: Platform) -> None:
+    dave: Account = running.account("dave")
+    with begin(running, "shell", "dave", "--", "echo here; read") as console:
+        assert console.stdout
+        assert console.stdout.readline() == "here\n"
+        with begin(running, "user", "remove", "dave", "--yes", DRAIN_SECONDS="0", STOP_SECONDS="0.1") as removal:
+            said = removal.communicate()[1]
+        assert removal.returncode == 1
+        assert "1 process of dave did not end within 10.1 s" in said
+        assert "A console may be open (`hereabouts shell dave`)." in said
+        assert dave.home.exists()
+        console.communicate("\n")
+    assert "Removed dave." in running.cli("user", "remove", "dave", "--yes").stdout
+    assert not dave.home.exists()

@@ -320,6 +320,19 @@ def test_the_command_and_the_health_check(bob_in: Person, bob: Account, website:
     bob_in.sent(PAGE + "command/", SETTINGS)
 
 
+def test_a_command_of_several_lines(bob_in: Person, bob: Account) -> None:
+    """Browsers end lines with CRLF, which a shell would take for a part of the word."""
+    domain = "lines-bob.localhost"
+    sent = {"command": "cd app\r\nuvicorn app:app"}
+    bob_in.sent("/websites/new/", {**sent, "domain_name": domain, "framework": "own", "disabled": "yes"})
+    try:
+        assert bob.get(domain)["webapp"]["command"] == "cd app\nuvicorn app:app"
+        same = bob_in.post(f"/websites/{domain}/command/", {**SETTINGS, **sent})
+        assert (same.status_code, "Nothing would change" in same.text) == (200, True)
+    finally:
+        bob.delete(domain)
+
+
 def test_domains_are_added_redirected_and_removed(bob_in: Person, bob: Account, website: str) -> None:
     here = PAGE + "domains/"
     page = bob_in.sent(here, {"do": "add", "domain_name": "other-bob.localhost", "redirect": "yes"})
@@ -367,6 +380,8 @@ def test_a_custom_domain_shows_its_record_and_is_looked_up(bob_in: Person, bob: 
     pasted = "-----BEGIN RSA PRIVATE KEY-----\ngeheim\n-----END RSA PRIVATE KEY-----\n"
     bad = bob_in.post(here, {"do": "upload", "domain": name, "cert": pasted, "private_key": pasted})
     assert (bad.status_code, "geheim" in bad.text) == (422, False)
+    long = bob_in.post(here, {"do": "upload", "domain": name, "cert": "x" * 100_001, "private_key": "geheim"})
+    assert (long.status_code, "no more than 100000 characters" in long.text) == (422, True)
     assert bob_in.post(here, {"do": "delete_certificate", "domain": name}).status_code == 422
     bob_in.sent(here, {"do": "remove", "domain": name})
 

@@ -223,7 +223,9 @@ RELOADED = {
                 value={
                     "status": "ERROR",
                     "error_type": "reload_failed",
-                    "error_message": "The command ended with exit code 1: ModuleNotFoundError: No module named 'app'",
+                    "error_message": "It exited with code 1 before it listened on $DOMAIN_SOCKET. The last error in "
+                    "its log: ModuleNotFoundError: No module named 'requests'. Install it in the virtual environment "
+                    "whose Python the command runs, or correct the name.",
                 },
             )
         ],

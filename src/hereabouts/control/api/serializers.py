@@ -15,6 +15,7 @@ from hereabouts.control.models import Certificate, Domain, Website
 from hereabouts.control.states import state
 from hereabouts.core.certificate import Kind
 from hereabouts.core.domains import cname, is_custom
+from hereabouts.core.pem import MAX_CERT, MAX_KEY
 from hereabouts.core.webapp import MAX_HSTS_SECONDS, Status, log_name
 
 
@@ -173,8 +174,8 @@ class CertificateInput(serializers.Serializer[Any]):
     """Which certificate to use: ``cert_type`` for the authority's, or one's own with its key. Nothing is echoed."""
 
     cert_type = Text(required=False, max_length=100, help_text="letsencrypt-auto-renew")
-    cert = Text(required=False, max_length=100_000, help_text="The certificate and its chain, in PEM.")
-    private_key = Text(required=False, max_length=20_000, help_text="The certificate's key in PEM, not encrypted.")
+    cert = Text(required=False, max_length=MAX_CERT, help_text="The certificate and its chain, in PEM.")
+    private_key = Text(required=False, max_length=MAX_KEY, help_text="The certificate's key in PEM, not encrypted.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Raise ValidationError unless it is one of the two."""
@@ -195,7 +196,9 @@ class CertificateInput(serializers.Serializer[Any]):
 class RenewalOutput(serializers.Serializer[Any]):
     """How the renewal stands."""
 
-    next = serializers.DateTimeField(help_text="When it is due, or tried again.")
+    next = serializers.DateTimeField(
+        allow_null=True, help_text="When it is due, or tried again; null while an order is under way."
+    )
     problem = serializers.CharField(allow_null=True, help_text="Why the last try failed.")
 
 
@@ -368,9 +371,8 @@ def lookup_object(domain: Domain) -> dict[str, Any]:
 
 def certificate_object(row: Certificate) -> dict[str, Any]:
     """The certificate in use as the API tells of it; ``renewal`` is there for those that are renewed by themselves."""
-    renewal = {"next": moment(row.renew_at or row.next_try_at), "problem": row.problem}
-    if row.problem:
-        renewal["next"] = moment(row.next_try_at)
+    due = row.next_try_at if row.problem else row.renew_at or row.next_try_at
+    renewal = {"next": moment(due) if due else None, "problem": row.problem}
     return {
         "cert_type": row.kind,
         "issuer_name": row.issuer,

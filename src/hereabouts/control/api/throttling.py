@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
+from hereabouts.control import tries
 from hereabouts.control.models import Account
 
 _lock = threading.Lock()
@@ -57,8 +58,8 @@ class _Strangers(PerMinute):
         return f"{settings.CONFIG.rate_limit * _STRANGERS}/minute"
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        """One window for each address, as nginx tells it."""
-        return f"throttle:stranger:{request.META.get('HTTP_X_REAL_IP', '')}"
+        """One window for each address, as nginx tells it; for IPv6, for each network of those that have one."""
+        return f"throttle:stranger:{tries.of_address(request.META.get('HTTP_X_REAL_IP', ''))}"
 
 
 def count_form(request: HttpRequest) -> int:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -39,6 +39,9 @@ class WebsitesView(APIView):
             super().initial(request, *args, **kwargs)
         except (AuthenticationFailed, NotAuthenticated):
             count_stranger(request)
+            raise
+        except PermissionDenied:
+            self.check_throttles(request)
             raise
 
     def website(self) -> Website:

@@ -7,7 +7,6 @@ from functools import wraps
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -45,11 +44,8 @@ def signed_in(view: _View) -> _View:
 
 
 def _too_many(request: HttpRequest, seconds: int) -> HttpResponseBase:
-    """Nothing was done: said on a page of its own, and to htmx, which shows no such page, on the one that is open."""
+    """Nothing was done: said on a page of its own. htmx shows no such page; what it asks from says so, and stays."""
     said = f"That was too much in one minute, and nothing was done. Try again in {seconds} seconds."
-    if request.headers.get("HX-Request"):
-        messages.error(request, said)
-        return HttpResponse(status=429, headers={"Retry-After": str(seconds), "HX-Refresh": "true"})
     page = render(request, "dashboard/trouble.html", {"title": "Too many forms", "text": said}, status=429)
     page.headers["Retry-After"] = str(seconds)
     return page

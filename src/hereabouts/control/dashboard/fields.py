@@ -30,7 +30,7 @@ def read(form: QueryDict, names: Collection[str]) -> tuple[dict[str, Any], dict[
         if name in _FLAGS:
             given[name] = "true" if name in form else "false"
         elif name in form:
-            given[name] = str(form[name])
+            given[name] = str(form[name]).replace("\r\n", "\n")  # as browsers end lines, but not htmx
     if given.get("hsts_seconds") == _OWN:
         given["hsts_seconds"] = form.get("hsts_own", "")
     body = WebappChange(data=given, partial=True)

@@ -19,6 +19,7 @@ from hereabouts.control import asking, certificates, claims, domains, services
 from hereabouts.control.dashboard import fields, live, one
 from hereabouts.control.dashboard.websites import Word, certificate
 from hereabouts.control.models import Certificate, Domain, Website
+from hereabouts.control.states import UNATTENDED
 from hereabouts.core.certificate import Kind
 from hereabouts.core.domains import cname, is_custom
 from hereabouts.core.webapp import MAX_HSTS_SECONDS
@@ -43,7 +44,6 @@ class Name:
     """One of the website's domains, as the page shows it. ``points_to`` is what its CNAME record must hold."""
 
     domain: Domain
-    number: int
     address: str
     points_to: str
     checked: datetime | None
@@ -92,7 +92,7 @@ def dns(request: HttpRequest, website: Website) -> HttpResponse:
 
 def _parts(website: Website, name: Name) -> tuple[live.Place, dict[str, Any], float | None]:
     address = f"{one.url(website, 'website_dns')}?{urlencode({'name': name.domain.name})}"
-    return live.Place(f"name-{name.number}", address, _PARTS), {"name": name}, name.every
+    return live.Place(f"name-{name.domain.pk}", address, _PARTS), {"name": name}, name.every
 
 
 def _refused(request: HttpRequest, website: Website, error: HereaboutsError) -> HttpResponse:
@@ -129,17 +129,16 @@ def _page(
 
 def _names(website: Website) -> list[Name]:
     now = time.time()
-    return [_name(website, domain, number, now) for number, domain in enumerate(website.domains.all())]
+    return [_name(website, domain, now) for domain in website.domains.all()]
 
 
-def _name(website: Website, domain: Domain, number: int, now: float) -> Name:
+def _name(website: Website, domain: Domain, now: float) -> Name:
     config: Config = settings.CONFIG
     row: Certificate | None = getattr(domain, "certificate", None)
     acme = row is not None and row.kind == Kind.ACME.value
     renews = ((row.next_try_at if row.problem else row.renew_at) or row.next_try_at) if row and acme else 0.0
     return Name(
         domain=domain,
-        number=number,
         address=config.site_url(domain.name),
         points_to=cname(website.pk, config.domain) if is_custom(domain.name, config.domain) else "",
         checked=one.moment(domain.dns_checked_at),
@@ -162,31 +161,29 @@ def _add(request: HttpRequest, website: Website) -> Word:
     added = claims.take(
         website.account, text, lambda former: domains.add(website, text, redirects=redirects, former=former)
     )
-    asking.settle(website.pk, website.generation)
+    said = _in_force(website, website.generation, f"{added.name} is added.")
     if is_custom(added.name, settings.CONFIG.domain):
         asking.look(added.name)
-    return Word(f"{added.name} is added.")
+    return said
 
 
 def _remove(request: HttpRequest, website: Website) -> Word:
     domain = _find(request, website)
     domains.remove(domain)
-    asking.settle(website.pk, website.generation)
-    return Word(f"{domain.name} is removed.")
+    return _in_force(website, website.generation, f"{domain.name} is removed.")
 
 
 def _redirect(request: HttpRequest, website: Website) -> Word:
     domain, wanted = _find(request, website), request.POST.get("redirect") == "yes"
     domains.change(domain, redirects=wanted)
-    asking.settle(website.pk, website.generation)
-    return Word(f"{domain.name} {'redirects to the main domain' if wanted else 'serves the website'} now.")
+    now = "redirects to the main domain" if wanted else "serves the website"
+    return _in_force(website, website.generation, f"{domain.name} {now} now.")
 
 
 def _main(request: HttpRequest, website: Website) -> Word:
     domain = _find(request, website)
     domains.make_main(domain)
-    asking.settle(website.pk, website.generation)
-    return Word(f"{domain.name} is the main domain now.")
+    return _in_force(website, website.generation, f"{domain.name} is the main domain now.")
 
 
 def _check(request: HttpRequest, website: Website) -> Word:
@@ -225,9 +222,13 @@ def _https(request: HttpRequest, website: Website) -> Word:
     wanted, problems = fields.read(request.POST, fields.HTTPS)
     if problems:
         raise InvalidInput("hsts_seconds", f"Give a number of seconds from 0 to {MAX_HSTS_SECONDS}.")
-    asking.settle(website.pk, services.change_website(website, wanted))
-    forced = wanted["force_https"]
-    return Word("Visitors are sent to HTTPS." if forced else "Visitors come over HTTP or HTTPS, as they like.")
+    said = "Visitors are sent to HTTPS." if wanted["force_https"] else "Visitors come over HTTP or HTTPS, as they like."
+    return _in_force(website, services.change_website(website, wanted), said)
+
+
+def _in_force(website: Website, generation: int, said: str) -> Word:
+    """What is said of a change once visitors meet with it; or that they will, while the supervisor is away."""
+    return Word(said) if asking.settle(website.pk, generation) is not None else Word(UNATTENDED, "warn")
 
 
 _ACTS: dict[str, Callable[[HttpRequest, Website], Word]] = {

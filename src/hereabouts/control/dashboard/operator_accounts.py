@@ -134,7 +134,8 @@ def _end_sessions(account: Account) -> None:
 def _look(websites: Iterable[Website]) -> None:
     """Have the supervisor look at these at once; it comes to all others by itself."""
     for website in list(websites)[:_MOST_POKES]:
-        asking.settle(website.pk, 0, 0)
+        if asking.settle(website.pk, 0, 0) is None:  # nor would it answer for the next
+            return
 
 
 _DEEDS: Mapping[str, _Deed] = {

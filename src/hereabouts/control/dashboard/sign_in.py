@@ -131,4 +131,4 @@ def next_page(request: HttpRequest) -> str:
     """Where to go then: a page of ours, or the first."""
     wanted = request.POST.get("next") or request.GET.get("next") or "/"
     ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}, require_https=True)
-    return wanted if ours else "/"
+    return wanted if ours and wanted.startswith("/") else "/"

@@ -31,7 +31,7 @@ _looking: set[asyncio.Task[None]] = set()
 
 def pages(account: int) -> int:
     """How many such pages an account has open."""
-    return sum(viewer.account == account for viewer, _ in _places)
+    return sum(viewer.account == account for viewer, _ in list(_places))  # others come and go meanwhile
 
 
 @contextmanager

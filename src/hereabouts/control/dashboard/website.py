@@ -200,6 +200,8 @@ def delete(request: HttpRequest, website: Website) -> HttpResponse:
         return one.page(request, website, "dashboard/delete.html", {"problems": problem}, code=422)
     number, generation = website.pk, website.generation
     services.delete_website(website)
-    asking.settle(number, generation)
-    messages.success(request, f"{name} is deleted. Its files are still in the home of {website.account.username}.")
+    if asking.settle(number, generation) is None:
+        messages.warning(request, f"{name} is deleted. {UNATTENDED}")
+    else:
+        messages.success(request, f"{name} is deleted. Its files are still in the home of {website.account.username}.")
     return one.go(request, reverse("websites"))
