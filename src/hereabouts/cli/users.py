@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hereabouts import poke
+from hereabouts import files, poke
 from hereabouts.cli import support
 from hereabouts.errors import HereaboutsError, PlatformNotRunning
 
@@ -27,6 +26,11 @@ _GLANCE_SECONDS = 0.1
 class StillRunning(HereaboutsError):
     """{processes} of {name} did not end within {seconds:g} s, so home, logs and account were not removed. A console may
     be open (`hereabouts shell {name}`). Close it, and run the command again."""
+
+
+class NotRemoved(HereaboutsError):
+    """{place} could not be removed as a whole: its disk may be read-only, or another one mounted below it. Mend that,
+    and run the command again."""
 
 
 class MayRun(HereaboutsError):
@@ -151,7 +155,9 @@ def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do
         raise typer.Exit(1)
     _stop(settings, account)
     for place in places:
-        shutil.rmtree(place, onerror=_unless_gone)
+        files.remove_tree(place)
+        if place.exists():
+            raise NotRemoved(place=place)
     services.remove_account(account)
     support.say(f"Removed {account.username}.")
 
@@ -186,12 +192,6 @@ def _stop(settings: Config, account: Account) -> None:
     except PlatformNotRunning:
         if running():
             raise MayRun(name=account.username) from None
-
-
-def _unless_gone(_: object, __: str, failure: tuple[type[BaseException], BaseException, object]) -> None:
-    """The supervisor removes the logs of what has ended at the same time."""
-    if not isinstance(failure[1], FileNotFoundError):
-        raise failure[1]
 
 
 def _sandboxes(settings: Config, websites: set[int]) -> list[object]:
