@@ -160,7 +160,7 @@ def window(browser: Browser, running: Platform, alice: Account, size: dict[str, 
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def operator(running: Platform) -> str:
     """An operator's name."""
     running.cli("user", "add", "olivia", "--operator", "--password-stdin", input=f"{PASSWORD}\n")

@@ -17,7 +17,7 @@ from tests.browser.states import LOOKS, STATES, gallery
 TARGET = Path(__file__).parents[2] / "docs" / "screenshots"
 _ALIKE = (
     "-wrong", "-opened", "-none-found", "-second-page", "-free", "-taken", "-hour", "-week", "-month", "-access",
-    "-server", "-paused", "-own", "-others", "-django",
+    "-server", "-paused", "-own", "-others", "-django", "-unattended",
 )  # fmt: skip
 """Names of states that look much like another one end so: the tests look at them, people need no picture."""
 

@@ -56,7 +56,8 @@ def test_one_whose_process_is_gone_accepts_nothing(config: Config) -> None:
         sandbox.close()
 
 
-def test_a_connection_counts_before_it_is_accepted(short_path: Path) -> None:
+def test_a_connection_counts_before_it_is_accepted(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(procfs, "_FRESH_SECONDS", 0.0)  # else the table is read once for all who ask in one moment
     path = str(short_path / "app.sock")
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as visitor:
         listener.bind(path)

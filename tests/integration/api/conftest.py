@@ -24,6 +24,7 @@ from typing import Any
 import httpx
 import hypothesis
 import pytest
+from django.conf import settings as django_settings
 
 import hereabouts
 from hereabouts import config as configuration
@@ -229,12 +230,13 @@ class Lines:
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: socket.socket) -> None:
-        from django.db import connections
-
         with connection, connection.makefile("rwb") as stream:
             answer = self.reply(stream.readline().decode().split())
             stream.write(b"" if answer is None else answer.encode() + b"\n")
-        connections.close_all()
+        if django_settings.configured:
+            from django.db import connections
+
+            connections.close_all()
 
     def reply(self, words: list[str]) -> str | None:
         """The answer to one line; None: none."""

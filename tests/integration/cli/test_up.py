@@ -81,14 +81,15 @@ def test_removing_an_account_ends_its_websites(running: Platform) -> None:
     """Also when a first run was interrupted; and nothing is begun by anybody meanwhile."""
     carol: Account = running.account("carol")
     server = psutil.Process(server_pid(running, carol.create(STAYS)))
-    with begin(running, "user", "remove", "carol", "--yes") as first:
-        wait_for(lambda: is_suspended(running, "carol", websites=0))
-        assert carol.call("GET").status_code == 401
-        first.send_signal(signal.SIGINT)
-        assert "carol.localhost" in first.communicate()[0]
-    assert first.returncode != 0
-    assert server.is_running()
-    assert carol.home.exists()
+    with begin(running, "shell", "carol", "--", "read") as console:  # which the first run waits for, whatever else ends
+        with begin(running, "user", "remove", "carol", "--yes") as first:
+            wait_for(lambda: is_suspended(running, "carol", websites=0))
+            assert carol.call("GET").status_code == 401
+            first.send_signal(signal.SIGINT)
+            assert "carol.localhost" in first.communicate()[0]
+        assert first.returncode != 0
+        assert carol.home.exists()
+        console.communicate("\n")
     assert "Removed carol." in running.cli("user", "remove", "carol", "--yes").stdout
     assert not server.is_running()
     assert not carol.home.exists()
