@@ -120,7 +120,7 @@ function M.ended()
         site[CLASSES + class] = site[CLASSES + class] + 1
     end
     if status ~= 101 then  -- a WebSocket lasts as long as it is used
-        local took, bucket = moment - start_time(), 1
+        local took, bucket = math.max(0, moment - start_time()), 1  -- the clock may have stepped back
         while bucket <= #BOUNDS and took > BOUNDS[bucket] do
             bucket = bucket + 1
         end

@@ -16,6 +16,7 @@ local C = ffi.C
 local find, match = string.find, string.match
 local SIZE, LONGEST_HOST, REMEMBERED = 1024, 253, 4096
 local GATED_SECONDS, AT_ONCE, MOST_AT_ONCE, PATIENCE = 2, 2, 64, 0.1
+local SHORT_BODY = 16384  -- bytes, as client_body_buffer_size where requests wait
 local GOLDEN = 0.6180339887498949  -- spreads numbers that follow each other evenly between 0 and 1
 local text = ffi.new("char[?]", SIZE)
 local GIVEN_UP = "0"  -- in the place of until when a visitor is held: he is told that the site broke off
@@ -240,6 +241,15 @@ function M.passed()
     if turns then
         ngx.ctx.turns = nil
         turns:post()
+    end
+end
+
+-- A visitor who leaves is noticed (lua_check_client_abort) unless there is a body to be read first. A short one is: in a
+-- phase before, for looking out for that ends with reading, and begins with each phase.
+function M.read_short_body()
+    local length = tonumber(ngx.var.http_content_length)
+    if length and length > 0 and length <= SHORT_BODY then
+        ngx.req.read_body()
     end
 end
 

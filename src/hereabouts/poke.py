@@ -10,7 +10,9 @@ line                                       answer
 ``hold HOST SECONDS SINCE``                ``go`` once the host's website serves and it is the caller's turn, which
                                            lasts until he closes the connection (``SINCE``: when his visitor
                                            came, by which the turns go); ``down`` when it will not serve soon;
-                                           ``nothing`` when nobody has that name
+                                           ``full`` when so many are held that there is no room for more;
+                                           ``nothing`` when nobody has that name. Whoever waits no longer closes
+                                           the connection
 ``install NAME``                           ``done`` once the certificate that was offered for the name is the one
                                            that visitors see; ``refused REASON``
 ``withdraw NAME``                          ``done`` once the name's certificate, not the local authority's, is gone

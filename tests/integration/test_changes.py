@@ -368,17 +368,17 @@ def test_websockets_outlive_a_reload_until_the_limit_and_are_closed_properly(ali
 
 
 def test_a_home_that_vanished_is_told_and_the_website_serves_on(running: Platform) -> None:
-    dora = running.account("dora")
-    domain = "dora.localhost"
-    dora.write("server.py", PLAIN)
-    assert dora.create("python3 server.py $DOMAIN_SOCKET", domain)["state"]["status"] == "running"
-    kept = dora.home.rename(dora.home.with_name("kept"))
-    answer = dora.call("POST", f"{domain}/reload/")
+    drew = running.account("drew")
+    domain = "drew.localhost"
+    drew.write("server.py", PLAIN)
+    assert drew.create("python3 server.py $DOMAIN_SOCKET", domain)["state"]["status"] == "running"
+    kept = drew.home.rename(drew.home.with_name("kept"))
+    answer = drew.call("POST", f"{domain}/reload/")
     assert answer.status_code == 502
-    assert f"The home directory {dora.home} is missing" in answer.json()["error_message"]
-    assert not dora.home.exists()
+    assert f"The home directory {drew.home} is missing" in answer.json()["error_message"]
+    assert not drew.home.exists()
     assert running.visit(domain).status_code == 200
-    assert "is missing" in dora.shell("true", check=False).stderr
-    kept.rename(dora.home)
-    assert dora.call("POST", f"{domain}/reload/").status_code == 200
-    dora.delete(domain)
+    assert "is missing" in drew.shell("true", check=False).stderr
+    kept.rename(drew.home)
+    assert drew.call("POST", f"{domain}/reload/").status_code == 200
+    drew.delete(domain)

@@ -58,6 +58,11 @@ def test_an_alias_serves_like_the_main_name(running: Platform, website: dict[str
     assert len(sandboxes(running, website)) == 1, "another name needs no other process"
 
 
+def test_a_name_whose_last_character_is_a_digit_is_a_name(running: Platform, website: dict[str, Any]) -> None:
+    change(running, website, alias("names.lan1"))
+    assert browse(running, "names.lan1", "/secure").status_code == 200
+
+
 def test_a_visitor_of_an_alias_is_held_while_the_site_starts(running: Platform, alice: Account) -> None:
     alice.write("slow_named.py", "import time\ntime.sleep(1.5)\n" + ANSWERS)
     with site(alice, uvicorn("slow_named"), DOMAIN) as website:

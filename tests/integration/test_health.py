@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from hereabouts.core.webapp import Health
 from hereabouts.supervisor import health
 
 NO_HTTP = "gave an answer that is not HTTP"
+
+
+async def ask(path: Path) -> str | None:
+    return await health.check(socket.socket(socket.AF_UNIX), str(path), "alice.localhost", Health("/health"), 5)
 
 
 async def check(place: Path, said: bytes) -> str | None:
@@ -23,7 +28,9 @@ async def check(place: Path, said: bytes) -> str | None:
         writer.close()
 
     async with await asyncio.start_unix_server(answer, str(place / "app.sock")):
-        return await health.check(str(place / "app.sock"), "alice.localhost", Health("/health"), 5)
+        return await health.check(
+            socket.socket(socket.AF_UNIX), str(place / "app.sock"), "alice.localhost", Health("/health"), 5
+        )
 
 
 @pytest.mark.parametrize(
@@ -45,5 +52,9 @@ def test_what_a_server_says(tmp_path: Path, said: bytes, found: str | None) -> N
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    found = asyncio.run(health.check(str(tmp_path / "none.sock"), "alice.localhost", Health("/health"), 5))
+    found = asyncio.run(
+        health.check(
+            socket.socket(socket.AF_UNIX), str(tmp_path / "none.sock"), "alice.localhost", Health("/health"), 5
+        )
+    )
     assert found == "could not be asked (No such file or directory)"

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from hereabouts.supervisor import procfs
-from tests.integration.sites import PLAIN, attended, remains, sandboxes, server_pid, site, starting
+from tests.integration.sites import PLAIN, attended, held, remains, sandboxes, server_pid, site, starting
 from tests.platform import Account, Platform, wait_for
 
 COMMAND = "/usr/bin/python3 hostile.py; : $DOMAIN_SOCKET"
@@ -207,6 +208,7 @@ def test_an_end_is_noticed_though_its_reason_can_t_be_read(running: Platform, al
             wait_for(lambda: alice.get(HOSTILE)["state"]["detail"], what="its end is told")
         finally:
             log.rmdir()
+        alice.call("POST", f"{HOSTILE}/reload/")  # it may have failed so often meanwhile that it pauses
         assert running.visit(HOSTILE).status_code == 200
 
 
@@ -245,3 +247,28 @@ def test_of_very_many_visitors_some_are_told_at_once(running: Platform, alice: A
             assert sorted(visit.result().status_code for visit in visits) == [200] * most + [503] * (crowd - most)
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+
+
+def test_what_a_visitor_gave_up_is_not_done_later(running: Platform, alice: Account) -> None:
+    """Neither with a body, which is still in the socket when he leaves, nor without."""
+    domain, counts = (
+        "patient-alice.localhost",
+        PLAIN.replace(
+            "    def address_string", "    def do_POST(self):\n        self.do_GET()\n\n    def address_string"
+        ).replace("        answer = json", "        print(self.command, self.path, flush=True)\n        answer = json"),
+    )
+    (alice.home / "go").unlink(missing_ok=True)
+    with starting(alice, "patient.py", counts, "/usr/bin/python3 patient.py $DOMAIN_SOCKET", domain):
+        visitors = [socket.create_connection(("127.0.0.1", running.http)) for _ in range(3)]
+        for number, visitor in enumerate(visitors):
+            body = "x" * 1000 * number
+            head = f"{'POST' if body else 'GET'} /{number} HTTP/1.1\r\nHost: {domain}:{running.http}\r\n"
+            visitor.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        wait_for(lambda: held(running) >= 3, what="all are held")
+        visitors[0].close()
+        visitors[1].close()
+        wait_for(lambda: held(running) == 1, what="two have left")
+        alice.write("go", "")
+        assert visitors[2].recv(12) == b"HTTP/1.1 200"
+        visitors[2].close()
+        assert alice.log(domain, "server").split("\n")[:-1] == ["POST /2"]

@@ -35,6 +35,7 @@ from starlette.routing import Route, WebSocketRoute
 
 PIECE = bytes(range(256)) * 256
 steps = asyncio.Queue()
+given = 0
 
 
 async def told(request):
@@ -54,10 +55,16 @@ async def take(request):
 
 async def give(request):
     async def pieces():
-        for _ in range(int(request.query_params["pieces"])):
+        global given
+        for given in range(int(request.query_params["pieces"])):
             yield PIECE
 
-    return StreamingResponse(pieces(), media_type="application/octet-stream")
+    headers = {"X-Accel-Buffering": request.query_params.get("buffering", "no")}
+    return StreamingResponse(pieces(), media_type="application/octet-stream", headers=headers)
+
+
+async def told_given(request):
+    return PlainTextResponse(str(given))
 
 
 async def step(request):
@@ -87,6 +94,7 @@ async def fail(request):
 
 app = Starlette(routes=[
     Route("/told", told), Route("/take", take, methods=["POST", "PUT"]), Route("/give", give),
+    Route("/given", told_given),
     Route("/events", events), Route("/step/{name}", step, methods=["POST"]), Route("/fail", fail),
     WebSocketRoute("/talk", talk),
 ])
@@ -217,12 +225,20 @@ def test_a_large_download_streams(running: Platform, starlette: str) -> None:
     assert nginx.files == set()
 
 
-def test_a_visitor_that_reads_slowly_is_not_stored(running: Platform, starlette: str) -> None:
+@pytest.mark.parametrize("buffering", ["no", "yes"])
+def test_a_visitor_that_reads_slowly_is_not_stored(running: Platform, starlette: str, buffering: str) -> None:
+    """Whatever the website tells nginx, whose disk is not the website's."""
+    pieces = SIZE // len(PIECE)
+
+    def stands_still() -> bool:
+        return len({running.visit(starlette, "/given").text for _ in range(5)}) == 1
+
     with _Watched(running) as nginx, running.visit(
-        starlette, f"/give?pieces={SIZE // len(PIECE)}", stream=True
+        starlette, f"/give?pieces={pieces}&buffering={buffering}", stream=True
     ) as answer:  # fmt: skip
         assert len(answer.raw.read(MB)) == MB  # the rest stays unread
-        wait_for(lambda: nginx._thread.is_alive())
+        wait_for(stands_still)
+        assert int(running.visit(starlette, "/given").text) < pieces - 1
     assert nginx.grown < 16 * MB
     assert nginx.files == set()
 

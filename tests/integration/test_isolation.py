@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import platform
@@ -9,16 +10,19 @@ import re
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import pytest
 import requests
 
+from hereabouts import files
 from hereabouts.errors import SandboxError
 from hereabouts.sandbox import network
 from tests.integration.sites import sandboxes, server_pid, site
@@ -466,6 +470,86 @@ def test_a_sandboxs_connections_are_bounded_and_hurt_nobody_else(
     wait_for(lambda: fresh.ask(f"import socket\nfound = socket.socket().connect_ex({ingress})") == 0)
     assert fresh.ask(SPEND.format(limit=limit, ingress=ingress)) < 5 * limit - 1  # nor does closing them help
     assert theirs.ask(CONNECT.format(*ingress)) == list(ingress)
+
+
+T = TypeVar("T")
+
+
+def _on_a_machine_of_its_own(work: Callable[[], T]) -> T:
+    """What this returns in a network that ends with it, without any other's rules, addresses and settings."""
+
+    def run() -> T:
+        assert ctypes.CDLL(None).unshare(0x40000000) == 0  # CLONE_NEWNET, of this thread
+        return work()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
+
+
+OUTSIDE = """\
+link set lo up
+link add outside type veth peer name far
+address add 198.51.100.1/24 dev outside
+link set outside up
+link set far up
+neighbor add 198.51.100.2 lladdr 02:00:00:00:00:02 dev outside
+"""
+TELL = """\
+import socket
+metrics = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+metrics.connect(("198.51.100.2", 8125))
+refused = 0
+for _ in range({count}):
+    try:
+        metrics.send(b"visits:1|c")
+    except ConnectionRefusedError:
+        refused += 1
+socket.create_connection({ingress}, 3)
+print(refused)
+"""
+
+
+def test_datagrams_that_get_no_answer_are_one_connection(running: Platform, tmp_path: Path) -> None:
+    config = replace(running.config, run_dir=tmp_path)
+    ingress = (str(network.gateway(config)), config.https_port)
+    code = TELL.format(count=3 * network.CONNECTIONS, ingress=ingress)
+
+    def told() -> str:
+        subprocess.run(["ip", "-batch", "-"], input=OUTSIDE, text=True, check=True)
+        network.prepare(config)
+        with socket.create_server(("0.0.0.0", config.https_port)), network.namespace(config) as place:
+            command = ["nsenter", f"--net={place}", sys.executable, "-c", code]
+            return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    assert _on_a_machine_of_its_own(told) == "0\n"
+
+
+def test_a_sandboxs_connections_are_kept_for_as_long_as_the_operator_says(running: Platform, tmp_path: Path) -> None:
+    config = replace(running.config, run_dir=tmp_path)
+    sysctls = Path("/proc/sys/net/netfilter")
+
+    def rules() -> str:
+        for name, seconds in (("established", 600), ("unacknowledged", 200), ("time_wait", 60)):
+            (sysctls / f"nf_conntrack_tcp_timeout_{name}").write_text(str(seconds))
+        network.prepare(config)
+        return subprocess.check_output(["nft", "list", "table", "ip", f"hereabouts_{config.tag}"], text=True)
+
+    times = dict(re.findall(r"(\w+) : (\d+)", _on_a_machine_of_its_own(rules)))
+    assert (times["established"], times["unack"], times["time_wait"]) == ("600", "200", "10")
+
+
+def test_a_lock_that_others_cannot_open_is_waited_for_but_not_forever(
+    running: Platform, theirs: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (running.config.run_dir / "network").stat().st_mode & 0o077 == 0
+    config = replace(running.config, run_dir=tmp_path)
+    monkeypatch.setattr(network, "_PATIENCE_SECONDS", 0.1)  # else half a minute
+    with files.lock(tmp_path / "network" / "lock") as lock:
+        assert lock()
+        with pytest.raises(SandboxError, match="one after the other"), network.namespace(config):
+            pass
+    with network.namespace(config) as place:
+        assert Path(place).exists()
 
 
 def _instead(directory: Path, program: str, refused: str) -> str:

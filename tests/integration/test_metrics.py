@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -15,6 +18,7 @@ import requests
 
 from hereabouts.core import metrics
 from hereabouts.core.metrics import Totals
+from hereabouts.supervisor import metrics as supervisor
 from tests.integration.sites import PLAIN, held, server_pid, site, starting
 from tests.platform import Account, Platform, wait_for
 
@@ -23,6 +27,11 @@ SITE = PLAIN.replace(
     "        one = pathlib",
     "        if self.path.startswith('/status/'):\n"
     "            self.send_response(int(self.path[8:]))\n"
+    "            self.send_header('Content-Length', '0')\n"
+    "            return self.end_headers()\n"
+    "        if self.path == '/steer':\n"
+    "            self.send_response(203)\n"
+    "            self.send_header('X-Accel-Redirect', '/')\n"
     "            self.send_header('Content-Length', '0')\n"
     "            return self.end_headers()\n"
     "        if self.path == '/slow':\n"
@@ -36,7 +45,8 @@ SITE = PLAIN.replace(
     "            sum(number * number for number in range(3_000_000))\n"
     "        one = pathlib",
 )
-"""The plain site, which answers with a status, slowly, after a file is there, or after some work."""
+"""The plain site, which answers with a status, with a header that nginx obeys, slowly, after a file is there, or after
+some work."""
 _numbers = itertools.count()
 INTERVAL_SECONDS = 45.0
 """Within which what was counted has been written down."""
@@ -133,6 +143,47 @@ def test_a_request_that_is_being_served_is_a_connection(
         assert [visit.result().status_code for visit in visits] == [200] * 3
     counted(running, website, lambda all_: all_.connections == 0 and all_.answers[1] == 3, "they ended")
     assert max(point["connections"] for point in points(alice, website)) == 3
+
+
+def test_a_website_can_t_send_its_visitors_elsewhere_in_nginx(running: Platform, website: dict[str, Any]) -> None:
+    for _ in range(3):
+        answer = running.visit(website["domain_name"], "/steer")
+        assert (answer.status_code, "X-Accel-Redirect" in answer.headers) == (203, False)
+    assert counted(running, website, lambda all_: all_.answers[1] == 3, "three visits").connections == 0
+
+
+def test_a_record_that_can_t_be_written_keeps_back_no_other(running: Platform, short_path: Path) -> None:
+    """Of three websites the middle one's totals are too large by now; nginx is told to forget what was written."""
+    config = replace(running.config, data_dir=short_path, run_dir=short_path)
+    for directory in (config.metrics, config.metrics_socket.parent):
+        directory.mkdir(parents=True, exist_ok=True)
+    (config.metrics / "2").write_bytes(metrics.pack_totals(Totals(bytes_out=(1 << 64) - 1)))
+    at, asked = 1_790_000_000, list[str]()
+    line = f" 0 10 0 1 0 0 0 1 {'0 ' * (metrics.BUCKETS - 1)}0.001\n"
+    portion = f"@{at}:1:1\n" + "".join(f"{name}{line}" for name in ("one", "two", "three")) + ".\n"
+    keepers: dict[int, Any] = dict.fromkeys((1, 2, 3))
+
+    def nginx() -> None:
+        for body in (portion, ".\n"):
+            connection, _ = listener.accept()
+            with connection:
+                asked.append(connection.recv(4096).decode())
+                connection.sendall(f"HTTP/1.0 200 OK\r\n\r\n{body}".encode())
+
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as pool:
+        listener.bind(str(config.metrics_socket))
+        listener.listen()
+        listener.settimeout(20)
+        answering = pool.submit(nginx)
+        counting = supervisor.Metrics(config, keepers)
+        for begin in (at, at + 10):
+            counting._write_down(begin, {"one": 1, "two": 2, "three": 3}, {})
+        answering.result()
+    assert asked[1].startswith(f"GET /?done={at}:1:1 ")
+    for number in (1, 3):
+        found = metrics.unpack_totals((config.metrics / str(number)).read_bytes()[:512])
+        assert found
+        assert (found.answers[1], found.bytes_out) == (1, 10)
 
 
 def test_processor_time_memory_and_restarts(running: Platform, alice: Account, website: dict[str, Any]) -> None:

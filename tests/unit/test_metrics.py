@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 from bisect import bisect_left
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,6 +25,7 @@ from hereabouts.core.metrics import (
 )
 
 NOW = 1_790_000_000
+INGRESS = Path(__file__).parents[2] / "ingress"
 
 counts = some.integers(0, 0xFFFFFFFF)
 samples = some.builds(
@@ -197,10 +201,53 @@ def test_what_two_workers_counted_of_a_website_is_added_up() -> None:
 
 
 def test_no_number_is_less_than_none() -> None:
-    numbers = " ".join(["-1"] * (7 + BUCKETS))
-    _, found = metrics.parse_counts(f"@{NOW}:12:1\nalice.localhost {numbers} 0\n.\n")
+    numbers = " ".join(["-1"] * (8 + BUCKETS))
+    _, found = metrics.parse_counts(f"@{NOW}:12:1\nalice.localhost {numbers}\n.\n")
     both = found[NOW]["alice.localhost"]
+    assert math.copysign(1, both.latency_seconds) == 1
     assert (both.answers, both.connections, both.bytes_out, both.latency) == ((0,) * 5, 0, 0, (0,) * BUCKETS)
+
+
+CLOCK_STEPS_BACK = """
+local clock, told = 1790000005, ""
+ngx = {
+    now = function() return clock end, req = { start_time = function() return 1790000005 end }, status = 200,
+    var = { hereabouts_log = "alice.localhost", bytes_sent = "10" }, worker = { pid = function() return 12 end },
+    shared = { metrics = { set = function(_, key, text) told = told .. text .. "\\n" return 1 end } },
+    timer = { at = function() return 1 end },
+}
+local metrics = dofile(METRICS)
+metrics.start()
+metrics.began("alice.localhost")
+clock = clock - 3600
+metrics.ended()
+clock = clock + 3600
+metrics.began("alice.localhost")
+metrics.ended()
+return told
+"""
+
+
+def lua(program: str) -> str:
+    """What a program returns in the Lua of nginx's module."""
+    library = ctypes.CDLL("libluajit-5.1.so.2")
+    for name in ("luaL_newstate", "lua_tolstring"):
+        getattr(library, name).restype = ctypes.c_void_p
+    state = ctypes.c_void_p(library.luaL_newstate())
+    try:
+        library.luaL_openlibs(state)
+        failed = library.luaL_loadstring(state, program.encode()) or library.lua_pcall(state, 0, 1, 0)
+        text = ctypes.string_at(library.lua_tolstring(state, -1, None)).decode()
+    finally:
+        library.lua_close(state)
+    assert not failed, text
+    return text
+
+
+def test_no_request_took_less_than_no_time_where_the_clock_steps_back() -> None:
+    told = lua(CLOCK_STEPS_BACK.replace("METRICS", f"'{INGRESS}/metrics.lua'"))
+    line = next(line for line in told.splitlines() if line.startswith("alice.localhost "))
+    assert line.split()[-1] == "0"
 
 
 @given(some.text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -58,7 +59,7 @@ def test_a_window_in_the_past_makes_it_due_now() -> None:
     at = renewal.renew_at("www.example.org", held, Window(held.not_before, held.not_before + 60))
     now = held.not_before + DAY
 
-    assert renewal.due_at(Certificate("www.example.org", Kind.ACME, held, renew_at=at)) < now  # type: ignore[operator]
+    assert renewal.due_at(Certificate("www.example.org", Kind.ACME, held, renew_at=at), now) == at < now
 
 
 @pytest.mark.parametrize(("life", "hours"), [(90 * DAY, 6), (47 * DAY, 6), (2 * DAY, 2.4)])
@@ -110,11 +111,44 @@ def test_a_pause_is_never_shorter_than_a_second_nor_longer_than_six_hours(failur
 
 
 def test_it_is_due_when_there_is_none_yet_and_after_a_failure_when_the_pause_is_over() -> None:
-    assert renewal.due_at(certificate(None)) == 0.0
-    assert renewal.due_at(certificate(None, failures=2, next_try_at=77.0)) == 77.0
-    assert renewal.due_at(certificate(DAY, renew_at=50.0)) == 50.0
-    assert renewal.due_at(certificate(DAY, renew_at=50.0, failures=1, next_try_at=60.0)) == 60.0
-    assert renewal.due_at(Certificate("www.example.org", Kind.UPLOADED)) is None
+    assert renewal.due_at(certificate(None), 40.0) == 0.0
+    assert renewal.due_at(certificate(None, failures=2, next_try_at=77.0), 40.0) == 77.0
+    assert renewal.due_at(certificate(DAY, renew_at=50.0), 40.0) == 50.0
+    assert renewal.due_at(certificate(DAY, renew_at=50.0, failures=1, next_try_at=60.0), 40.0) == 60.0
+    assert renewal.due_at(Certificate("www.example.org", Kind.UPLOADED), 40.0) is None
+
+
+@given(NAMES, LIVES, st.integers(1, 100), st.floats(0, renewal.LONGEST_LIMIT), st.floats(10 * DAY, 1e9))
+def test_a_pause_and_a_limit_are_kept_but_not_what_a_clock_that_was_ahead_has_written(
+    name: str, life: float, failures: int, limit: float, ahead: float
+) -> None:
+    held = details(life)
+    renew = renewal.renew_at(name, held)
+    failed = Certificate(name, Kind.ACME, held, renew_at=renew, failures=failures)
+    later = max(renewal.pause(name, failures, held), limit)
+
+    kept = renewal.due_at(replace(failed, next_try_at=renew + later), renew)
+    foreign = renewal.due_at(replace(failed, next_try_at=renew + ahead + later), renew)
+
+    assert kept == renew + later
+    assert foreign == renew
+
+
+@given(NAMES, LIVES, st.floats(1, 1e9))
+def test_a_renewal_that_a_clock_that_was_ahead_has_put_off_is_due_as_ever(name: str, life: float, ahead: float) -> None:
+    held = details(life)
+    put_off = Certificate(name, Kind.ACME, held, renew_at=held.not_after + ahead)
+    due = renewal.renew_at(name, held)
+
+    assert renewal.due_at(put_off, held.not_before) == due
+    assert not renewal.is_good(put_off, due)
+
+
+@pytest.mark.parametrize("ahead", [1.0, DAY, 365 * DAY])
+def test_a_window_that_was_asked_for_by_a_clock_that_was_ahead_is_asked_for_now(ahead: float) -> None:
+    now = 1_000_000.0
+
+    assert renewal.ask_at(certificate(90 * DAY, asked_at=now + ahead), now) <= now
 
 
 def test_an_operator_hears_of_a_failing_renewal_when_a_quarter_of_the_life_is_left() -> None:
@@ -135,12 +169,13 @@ def test_it_is_good_until_it_is_due() -> None:
 
 
 def test_the_window_is_asked_for_as_often_as_the_authority_says() -> None:
-    held = certificate(90 * DAY, asked_at=1_000_000.0)
+    now = 1_000_000.0
+    held = certificate(90 * DAY, asked_at=now)
 
-    assert 5.3 * 3600 < renewal.ask_at(held) - 1_000_000.0 <= 6 * 3600
-    assert renewal.ask_at(held, 1.0) - 1_000_000.0 <= 60
-    assert renewal.ask_at(held, 1e9) - 1_000_000.0 <= DAY
-    assert renewal.ask_at(certificate(80.0, asked_at=1_000_000.0)) - 1_000_000.0 <= 10
+    assert 5.3 * 3600 < renewal.ask_at(held, now) - now <= 6 * 3600
+    assert renewal.ask_at(held, now, 1.0) - now <= 60
+    assert renewal.ask_at(held, now, 1e9) - now <= DAY
+    assert renewal.ask_at(certificate(80.0, asked_at=now), now) - now <= 10
 
 
 def test_a_domain_that_is_wrong_is_looked_up_often_and_less_as_time_goes() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 import dns.asyncresolver
@@ -51,6 +51,15 @@ class _Answer:
     failure: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """The addresses that names must lead to. ``failure`` says why those of the IP versions ``unknown`` are not."""
+
+    addresses: frozenset[str] = frozenset()
+    unknown: frozenset[int] = frozenset()
+    failure: str | None = None
+
+
 class Dns:
     """Lookups through the name servers of the settings."""
 
@@ -59,11 +68,16 @@ class Dns:
 
     async def leads_here(self, name: str, website_id: int | None) -> Finding:
         """Look a name up: a website's custom domain, or, without ``website_id``, one of the platform's own."""
-        ours, found, six = await asyncio.gather(self.own_addresses(), self._ask(name, "A"), self._ask(name, "AAAA"))
+        own, found, six = await asyncio.gather(self._ours(), self._ask(name, "A"), self._ask(name, "AAAA"))
         target = cname(website_id, self._config.domain) if website_id is not None else None
-        answer = _both(found, six)
+        ours, answer = own.addresses, _both(found, six)
         if target is not None and target in answer.names:
             return Finding(True, None)
+        if own.unknown and answer.values:  # what can't be compared is not judged
+            answer = replace(answer, values=tuple(v for v in answer.values if ip_address(v).version not in own.unknown))
+            if not answer.values:
+                why = f"{self._config.host} could not be looked up: {own.failure} It will be looked up again."
+                return Finding(None, f"Whether {name} leads to this platform can't be told: {why}")
         addresses = set(answer.values)
         if addresses and addresses <= ours:
             return Finding(True, None)
@@ -75,12 +89,17 @@ class Dns:
 
     async def own_addresses(self) -> frozenset[str]:
         """The addresses that names must lead to: the setting's, else what the platform's own host has."""
+        return (await self._ours()).addresses
+
+    async def _ours(self) -> _Ours:
         if self._config.addresses:
-            return frozenset(str(ip_address(address)) for address in self._config.addresses)
+            return _Ours(frozenset(str(ip_address(address)) for address in self._config.addresses))
         if self._config.local:
-            return frozenset()
+            return _Ours()
         host = self._config.host
-        return frozenset(_both(*await asyncio.gather(self._ask(host, "A"), self._ask(host, "AAAA"))).values)
+        four, six = await asyncio.gather(self._ask(host, "A"), self._ask(host, "AAAA"))
+        unknown = frozenset(version for version, answer in ((4, four), (6, six)) if answer.failure)
+        return _Ours(frozenset(four.values + six.values), unknown, four.failure or six.failure)
 
     async def proof(self, name: str, value: str) -> tuple[bool, list[str]]:
         """Whether the TXT record that proves whose a name is holds a value; all the values that it has."""

@@ -59,6 +59,8 @@ class Issuer:
         self._config, self._store, self._read, self._check_dns = config, store, read, check_dns
         self._threads = ThreadPoolExecutor(_THREADS, "orders")
         self._known: dict[str, Certificate] = {}
+        self._unwritten: dict[str, tuple[Certificate, Certificate]] = {}
+        self._last_tick_at = 0.0
         self._again: set[str] = set()
         self._limits: dict[str, OrderFailed] = {}
         self._unasked: set[str] = set()
@@ -75,12 +77,40 @@ class Issuer:
 
     def tick(self, known: Mapping[str, Certificate] | None) -> None:
         """Take over what is wanted now, None: all is as before. Begin what is due."""
+        before, now = self._known, time.time()
         if known is not None:
-            changed = [name for name in self._known.keys() | known.keys() if self._known.get(name) != known.get(name)]
-            self._known = dict(known)
-            for name in changed:
-                self._plan(name)
+            for name in self._unwritten.keys() - known.keys():
+                del self._unwritten[name]
+            self._known = {name: self._newest(row) for name, row in known.items()}
+        was_set_back = now < self._last_tick_at  # so that what was planned by the clock before may be far away
+        self._last_tick_at = now
+        if known is not None or was_set_back:
+            for name in before.keys() | self._known.keys():
+                if was_set_back or before.get(name) != self._known.get(name):
+                    self._plan(name)
         self._begin_due()
+
+    async def write_down(self) -> None:
+        """Write what the database did not take before, unless somebody has changed it meanwhile."""
+        for name, (row, newer) in list(self._unwritten.items()):
+            if name in self.orders or name in self._checks:
+                continue  # their end is written
+            try:
+                if await self._read(lambda name=name: self._store.certificate(name)) == row:  # type: ignore[misc]
+                    await self._record(row, newer)
+                else:
+                    self._unwritten.pop(name, None)
+            except Exception as error:
+                log.debug("The database still takes nothing: %s.", error)
+                return
+
+    def _newest(self, row: Certificate) -> Certificate:
+        """A row as it should be: failures that could not be written count, else the authority would be asked on end."""
+        before, newer = self._unwritten.get(row.name, (row, row))
+        if row == before:
+            return newer
+        del self._unwritten[row.name]
+        return row
 
     def seconds_to_next(self, longest: float) -> float:
         """Until the next order is due, ``longest`` at most: short-lived certificates can't wait for a tick."""
@@ -123,9 +153,8 @@ class Issuer:
                 except NotAnswering:
                     return OrderFailed(Fault.PLATFORM, "There is a certificate, but the ingress does not answer.")
                 anew = True
-            limit = self._limits.get(name)
-            if limit and (limit.retry_at or 0.0) > time.time():
-                return limit
+            if self._limited_until(name, now := time.time()) > now:
+                return self._limits[name]
         return await asyncio.shield(self._order(name, anew=anew))
 
     def _order(self, name: str, *, anew: bool = False) -> asyncio.Task[OrderFailed | None]:
@@ -174,18 +203,22 @@ class Issuer:
         return at is not None and at <= now
 
     def _order_at(self, certificate: Certificate) -> float | None:
-        due, name = renewal.due_at(certificate), certificate.name
+        name, now = certificate.name, time.time()
+        due = renewal.due_at(certificate, now)
         if due is None:
             return None
-        if name in self._again and not renewal.is_good(certificate, time.time()):
+        if name in self._again and not renewal.is_good(certificate, now):
             due = 0.0
+        return max(due, self._limited_until(name, now))
+
+    def _limited_until(self, name: str, now: float) -> float:
         limit = self._limits.get(name)
-        return max(due, (limit.retry_at or 0.0) if limit else 0.0)
+        return renewal.credible(limit.retry_at or 0.0, now) if limit else 0.0
 
     def _check_at(self, certificate: Certificate) -> float | None:
         if certificate.kind is not Kind.ACME or not certificate.details:
             return None
-        return renewal.ask_at(certificate, self._ask_after.get(certificate.name))
+        return renewal.ask_at(certificate, time.time(), self._ask_after.get(certificate.name))
 
     async def _run(self, name: str, *, anew: bool) -> OrderFailed | None:
         """One order to its end, recorded. A fault of ours is told as such, and does not take others along."""
@@ -225,7 +258,7 @@ class Issuer:
     async def _wanted(self, name: str) -> Certificate:
         certificate = await self._read(lambda: self._store.certificate(name))
         if certificate is not None and certificate.kind is Kind.ACME:
-            return certificate
+            return self._newest(certificate)
         self._authority.orders.forget(name)
         self._known.pop(name, None)
         problem = "has a certificate that was uploaded" if certificate else "is to have no certificate"
@@ -245,7 +278,7 @@ class Issuer:
             await self._wanted(name)
             await self._install(name, content, details)
             renewed = Certificate(name, Kind.ACME, details, renewal.renew_at(name, details))
-            if not await self._record_surely(renewed):  # the domain went meanwhile
+            if not await self._record_surely(certificate, renewed):  # the domain went meanwhile
                 await self._withdraw(name)
                 await self._in_thread(lambda: self._authority.orders.forget(name))
                 raise OrderFailed(Fault.PLATFORM, f"{name} was removed while its certificate was being installed.")
@@ -308,32 +341,42 @@ class Issuer:
         held = certificate.details
         return found is not None and held is not None and pem.details(found).fingerprint == held.fingerprint
 
-    async def _record(self, certificate: Certificate) -> bool:
-        known = await self._read(lambda: self._store.record_certificate(certificate))
-        if certificate.name in self._known:
-            self._known[certificate.name] = certificate
+    async def _record(self, before: Certificate, newer: Certificate) -> bool:
+        """Keep how it stands, in memory alone where the database does not take it, which then is raised."""
+        name = newer.name
+        try:
+            known = await self._read(lambda: self._store.record_certificate(newer))
+            self._unwritten.pop(name, None)
+        except Exception:
+            row, _ = self._unwritten.get(name, (before, newer))
+            self._unwritten[name] = row, newer
+            raise
+        finally:
+            if name in self._known:
+                self._known[name] = newer
         return known
 
-    async def _record_surely(self, certificate: Certificate) -> bool:
+    async def _record_surely(self, before: Certificate, newer: Certificate) -> bool:
         """Keep how it stands, also when the database is locked or full for a while."""
         deadline = time.monotonic() + _DATABASE_SECONDS
         while True:
             try:
-                return await self._record(certificate)
+                return await self._record(before, newer)
             except Exception as error:
                 if time.monotonic() > deadline:
                     raise
-                log.error("Could not record the certificate of %s: %s. Trying again.", certificate.name, error)
+                log.error("Could not record the certificate of %s: %s. Trying again.", newer.name, error)
                 await asyncio.sleep(1)
 
     async def _record_failure(self, certificate: Certificate, failure: OrderFailed) -> None:
         now, name = time.time(), certificate.name
         failures = certificate.failures + 1
         pause = renewal.pause(name, failures, certificate.details)
+        if failure.retry_at:
+            failure.retry_at = min(failure.retry_at, now + renewal.LONGEST_LIMIT)
+            self._limits[name] = failure
         next_try = max(now + pause, failure.retry_at or 0.0)
         failed = replace(certificate, failures=failures, next_try_at=next_try, problem=failure.problem)
-        if failure.retry_at:
-            self._limits[name] = failure
         if name in self._known:
             self._known[name] = failed
         if renewal.must_tell(failed, now) and failed.details:
@@ -344,7 +387,7 @@ class Issuer:
         else:
             log.warning("No certificate for %s: %s Next try in %.0f s.", name, failure.problem, next_try - now)
         try:
-            await self._record(failed)
+            await self._record(certificate, failed)
         except Exception as error:
             log.error("Could not record why %s has no certificate: %s.", name, error)
 
@@ -367,12 +410,12 @@ class Issuer:
             if certificate is None or certificate != before or certificate.details is None or name in self.orders:
                 self._known.pop(name, None)
                 if certificate is not None:  # it has just changed
-                    self._known[name] = certificate
+                    self._known[name] = self._newest(certificate)
                 return
-            details, now = certificate.details, time.time()
+            details, certificate, now = certificate.details, self._newest(certificate), time.time()
             if found is None or pem.details(found).fingerprint != details.fingerprint:
                 log.warning("Visitors of %s do not see its certificate. Ordering another one.", name)
-                await self._record(replace(certificate, asked_at=now, renew_at=now))
+                await self._record(certificate, replace(certificate, asked_at=now, renew_at=now))
                 return
             try:
                 window, after = await self._in_thread(lambda: self._authority.window(found))
@@ -382,7 +425,7 @@ class Issuer:
                 renew, after = certificate.renew_at, None
             if after is not None:
                 self._ask_after[name] = after
-            await self._record(replace(certificate, asked_at=now, renew_at=renew))
+            await self._record(certificate, replace(certificate, asked_at=now, renew_at=renew))
         except Exception as error:
             log.info("The certificate for %s could not be checked: %s.", name, error)
             if certificate := self._known.get(name):

@@ -158,7 +158,14 @@ def _lasts(certificate: x509.Certificate) -> bool:
 
 
 def _alternative_names(names: tuple[str, ...]) -> list[x509.GeneralName]:
-    return [x509.IPAddress(ip_address(n)) if n[-1].isdigit() else x509.DNSName(n) for n in names]
+    return [_alternative_name(name) for name in names]
+
+
+def _alternative_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _owner(config: Config) -> tuple[int, int] | None:

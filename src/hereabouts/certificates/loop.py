@@ -99,6 +99,7 @@ class CertificatesLoop:
         self._begun.set()
         self._lookups.tick(self._domains)
         self._issuer.tick(known)
+        await self._issuer.write_down()
         await self._forget_remains()
 
     async def _forget_remains(self) -> None:

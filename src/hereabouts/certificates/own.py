@@ -47,10 +47,8 @@ class Certificates:
 
     def prepare(self, name: str) -> None:
         """See to the local authority's certificate; without one, visitors are still served over HTTP."""
-        try:
+        with _told(name):
             local.ensure_certificate(self._config, name)
-        except OSError:
-            log.exception("No certificate for %s could be written.", name)
 
     def forget(self, name: str) -> None:
         """Remove every certificate of a name that nobody has any more."""
@@ -111,10 +109,12 @@ class Certificates:
         if time.monotonic() < self._next_round:
             return
         self._next_round = time.monotonic() + _DAY_SECONDS
-        local.ensure_platform_certificate(self._config)
+        with _told(self._config.host):
+            local.ensure_platform_certificate(self._config)
         for name in names:
-            if local.is_due(self._config, name):
-                self.prepare(name)
+            with _told(name):
+                if local.is_due(self._config, name):
+                    local.ensure_certificate(self._config, name)
 
     def _take_wildcard(self) -> None:
         given = (self._config.wildcard_key, self._config.wildcard_certificate)
@@ -230,6 +230,15 @@ def _keep_only(directory: Path, names: Collection[str]) -> None:
 
 def _is_old(found: os.stat_result) -> bool:
     return time.time() - found.st_mtime > _SETTLED_SECONDS
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Whatever is wrong with one name is told, and is no other's trouble."""
+    try:
+        yield
+    except Exception:
+        log.exception("No certificate for %s could be made.", name)
 
 
 @contextmanager

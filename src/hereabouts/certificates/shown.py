@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 
 from cryptography import x509
 
@@ -11,11 +12,17 @@ from hereabouts.config import Config
 
 _SECONDS = 10.0
 _TRIES, _PAUSE_SECONDS = 3, 0.1
+_REFUSALS = ("HANDSHAKE_FAILURE", "UNRECOGNIZED_NAME")
+"""The alerts that say no to the name (RFC 8446, 6.2); all others tell of trouble of another kind."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class NotAnswering(Exception):
-    """The ingress did not take part in a handshake, which says nothing of its certificates."""
+    """The ingress did not go through with a handshake, which says nothing of its certificates."""
+
+
+class _BrokenOff(NotAnswering):
+    """It closed the connection; the next try may fare better."""
 
 
 async def shown(config: Config, name: str) -> x509.Certificate | None:
@@ -23,12 +30,11 @@ async def shown(config: Config, name: str) -> x509.Certificate | None:
 
     A handshake of its own, so nothing remembered is told. Raises NotAnswering.
     """
-    for _ in range(_TRIES):
-        try:
+    for _ in range(_TRIES - 1):
+        with suppress(_BrokenOff):
             return await _handshake(config, name)
-        except ConnectionResetError:  # a refusal looks like this, and so does an nginx that is killed
-            await asyncio.sleep(_PAUSE_SECONDS)
-    return None
+        await asyncio.sleep(_PAUSE_SECONDS)
+    return await _handshake(config, name)
 
 
 async def _handshake(config: Config, name: str) -> x509.Certificate | None:
@@ -41,10 +47,12 @@ async def _handshake(config: Config, name: str) -> x509.Certificate | None:
             _, writer = await asyncio.open_connection(
                 _EVERYWHERE.get(address, address), config.https_port, ssl=context, server_hostname=name
             )
-    except ssl.SSLError:
-        return None
-    except ConnectionResetError:
-        raise
+    except (ConnectionResetError, ssl.SSLEOFError) as error:  # a worker that was killed, or has no room
+        raise _BrokenOff("the connection was closed in the handshake") from error
+    except ssl.SSLError as error:
+        if any(refusal in (error.reason or "").upper().replace(" ", "_") for refusal in _REFUSALS):
+            return None
+        raise NotAnswering(error.reason or str(error)) from error
     except (OSError, TimeoutError) as error:
         raise NotAnswering(str(error) or "no answer in time") from error
     try:

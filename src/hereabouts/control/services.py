@@ -1,4 +1,4 @@
-"""Websites and tokens, and the making and removing of accounts: every write. It knows nothing of HTTP."""
+"""Accounts, websites and tokens: made, changed, removed. It knows nothing of HTTP."""
 
 from __future__ import annotations
 

@@ -284,7 +284,7 @@ def parse_counts(text: str) -> tuple[list[str], Mapping[int, Mapping[str, Traffi
         if len(words) != 2 + len(CLASSES) + BUCKETS + 1:
             continue
         try:
-            took = float(words.pop())
+            took = max(0.0, float(words.pop()))
             connections, sent, one, two, three, four, five, *latency = (max(0, int(float(word))) for word in words)
         except (ValueError, OverflowError):
             continue

@@ -24,6 +24,10 @@ _TELL_AT = 3 / 4
 _FIRST_PAUSE = 60.0
 _LONGEST_PAUSE = 6 * 3600.0
 _LEAST_PAUSE = 1.0
+LONGEST_LIMIT = 7 * 86_400.0
+"""A limit of the authority is respected for so long at most; Let's Encrypt's longest are a week."""
+_FARTHEST_TRY = 8 * 86_400.0
+"""What is further ahead was written while the clock was ahead."""
 
 _ASK_EVERY = 6 * 3600.0
 _ASK_AT_LEAST = 60.0
@@ -77,15 +81,26 @@ def pause(name: str, failures: int, details: Details | None) -> float:
 def is_good(certificate: Certificate, now: float) -> bool:
     """Whether there is one that visitors' browsers take and whose renewal is not due."""
     details = certificate.details
-    return details is not None and now < details.not_after and now < certificate.renew_at
+    return details is not None and now < details.not_after and now < _wanted_at(certificate, details)
 
 
-def due_at(certificate: Certificate) -> float | None:
-    """When to order it (again); None for those that are not the authority's."""
+def due_at(certificate: Certificate, now: float) -> float | None:
+    """When to order it (again), as far as is known ``now``; None for those that are not the authority's."""
     if certificate.kind is not Kind.ACME:
         return None
-    wanted = certificate.renew_at if certificate.details else 0.0
-    return max(wanted, certificate.next_try_at if certificate.failures else 0.0)
+    wanted = _wanted_at(certificate, certificate.details) if certificate.details else 0.0
+    return max(wanted, credible(certificate.next_try_at, now) if certificate.failures else 0.0)
+
+
+def _wanted_at(certificate: Certificate, details: Details) -> float:
+    """When its renewal is due. What is later than it can be was written while the clock was ahead."""
+    latest = details.not_before + _LATEST * lifetime(details)
+    return certificate.renew_at if certificate.renew_at <= latest else renew_at(certificate.name, details)
+
+
+def credible(next_try: float, now: float) -> float:
+    """The moment of the next try; 0 for one that only a clock that was ahead can have set."""
+    return next_try if next_try <= now + _FARTHEST_TRY else 0.0
 
 
 def must_tell(certificate: Certificate, now: float) -> bool:
@@ -99,15 +114,17 @@ def must_tell(certificate: Certificate, now: float) -> bool:
     return now >= details.not_before + _TELL_AT * lifetime(details)
 
 
-def ask_at(certificate: Certificate, retry_after: float | None = None) -> float:
+def ask_at(certificate: Certificate, now: float, retry_after: float | None = None) -> float:
     """When to ask the authority for its window again: as long after the last time as it said, else six hours.
 
-    A minute at least, a day at most (RFC 9773, 4.3.2), and several times in the life of a short one.
+    A minute at least, a day at most (RFC 9773, 4.3.2), and several times in the life of a short one. A last time that
+    is still to come, since the clock was ahead, counts as none.
     """
     pause = _ASK_EVERY if retry_after is None else min(max(retry_after, _ASK_AT_LEAST), _ASK_AT_MOST)
     if certificate.details:
         pause = min(pause, max(lifetime(certificate.details) / 8, _LEAST_PAUSE))
-    return certificate.asked_at + pause * (1 - 0.1 * fraction(certificate.name, "ask"))
+    asked_at = certificate.asked_at if certificate.asked_at <= now else 0.0
+    return asked_at + pause * (1 - 0.1 * fraction(certificate.name, "ask"))
 
 
 def look_again(name: str, *, wrong_for: float | None) -> float:

@@ -66,12 +66,12 @@ def ensure(config: Config, environ: Mapping[str, str], report: Report) -> Result
     accounts = jobs.call(config, "accounts", environ)
     if not accounts["names"]:
         files.replace(_pending(config), "the demo website\n")
+    pending = _pending(config).exists()
     domain: str | None = f"{DEMO}.{config.domain}"
-    if _pending(config).exists():
+    if pending:
         try:
             with report.step("Making the website of the account demo (downloads FastAPI)") as progress:
                 jobs.call(config, "demo", environ, progress)
-            _pending(config).unlink()
         except MachineError as error:
             domain = None
             log = config.platform_log(DEMO)
@@ -79,8 +79,10 @@ def ensure(config: Config, environ: Mapping[str, str], report: Report) -> Result
     elif DEMO not in accounts["names"] or domain not in accounts["domains"]:
         domain = None
     password = None
-    if OPERATOR not in accounts["names"] and (not accounts["names"] or _pending(config).exists()):
+    if pending and OPERATOR not in accounts["names"]:
         password = str(jobs.call(config, "operator", environ)["password"])
+    if pending and domain:
+        _pending(config).unlink()  # last: whatever ends before is taken up by the next run
     return Result(password, domain)
 
 

@@ -161,6 +161,7 @@ def _exclusive(config: Config) -> Iterator[None]:
     try:
         files.directory(config.run_dir)
         lock = (config.run_dir / "up.lock").open("a")
+        os.fchmod(lock.fileno(), 0o600)  # whoever may read it could hold it
     except OSError as error:
         raise MachineError(
             problem=f"The directory {config.run_dir} can't be made: {error.strerror}.",

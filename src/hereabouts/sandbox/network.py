@@ -7,23 +7,27 @@ disappears, cable and routes included, with the last of them. Nothing is left to
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from hereabouts import files
 from hereabouts.config import Config
 from hereabouts.errors import MachineError, SandboxError
 from hereabouts.sandbox.homes import name_servers
 
 _CLONE_NEWNET = 0x40000000
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+_TIMEOUTS = Path("/proc/sys/net/netfilter")
+_PATIENCE_SECONDS = 30
+_GLANCE_SECONDS = 0.005
 _libc = ctypes.CDLL(None, use_errno=True)
 _lock = threading.Lock()
 
@@ -78,19 +82,21 @@ table ip hereabouts_{tag} {{
 # A closed connection is not counted, yet in the kernel's table for two minutes, and an answered lookup is counted for
 # half a minute: here it is ten seconds for both. So a sandbox takes some 4,000 entries at most.
 _COUNTERS = """\
-    ct timeout brief_tcp {
+    ct timeout brief_tcp {{
         protocol tcp; l3proto ip
-        policy = { time_wait : 10 }
-    }
-    ct timeout brief_lookup {
+        policy = {{ {usual}time_wait : 10 }}
+    }}
+    ct timeout brief_lookup {{
         protocol udp; l3proto ip
-        policy = { unreplied : 10, replied : 10 }
-    }
-    set opening { type iface_index; flags dynamic,timeout; timeout 1m; }
-    set held { type iface_index; flags dynamic; }
+        policy = {{ unreplied : 10, replied : 10 }}
+    }}
+    set opening {{ type iface_index; flags dynamic,timeout; timeout 1m; }}
+    set held {{ type iface_index; flags dynamic; }}
 """
+# What has an answer is not new any more; what has none, such as datagrams to StatsD, is counted with its first packet.
 _LIMITS = f"""\
         ct state != new accept
+        ct status confirmed accept
         update @opening {{ iif limit rate over {NEW_CONNECTIONS}/second burst {CONNECTIONS} packets }} goto refused
         add @held {{ iif ct count over {CONNECTIONS} }} goto refused
         meta l4proto tcp ct timeout set "brief_tcp"
@@ -102,7 +108,8 @@ def prepare(config: Config) -> None:
     """Make this machine ready to host sandboxes: its own address towards them, forwarding, rules.
 
     Safe to repeat; running sandboxes keep their connections, and the limits count new ones only. Where the kernel knows
-    no such limits, there are none (`limits_connections`). Raises MachineError.
+    no such limits, there are none (`limits_connections`). How long it keeps connections is what its sysctls say now.
+    Raises MachineError.
     """
     try:
         _ip(f"address replace {gateway(config)}/32 dev lo")
@@ -160,9 +167,25 @@ def _rules(config: Config, *, limited: bool = True) -> str:
         https=config.https_port,
         blocked=elements(list(config.blocked_networks)),
         servers=elements(name_servers()),
-        counters=_COUNTERS.strip() if limited else "",
+        counters=_COUNTERS.format(usual=_usual_timeouts()).strip() if limited else "",
         limits=_LIMITS.strip() if limited else "",
     )
+
+
+def _usual_timeouts() -> str:
+    """How long the kernel keeps TCP's connections, in seconds by state, but for closed ones: this machine's sysctls.
+
+    For a state that a policy does not name, nft sets the kernel's default instead. A kernel without conntrack's module
+    yet has no sysctls of it, and nothing but the defaults.
+    """
+    names = {state: state for state in ("syn_sent", "syn_recv", "established", "fin_wait", "close_wait", "last_ack")}
+    names |= {"close": "close", "retrans": "max_retrans", "unack": "unacknowledged"}
+    policy = ""
+    for state, name in names.items():
+        with suppress(OSError):
+            seconds = (_TIMEOUTS / f"nf_conntrack_tcp_timeout_{name}").read_text().strip()
+            policy += f"{state} : {seconds}, "
+    return policy
 
 
 def is_prepared(config: Config) -> bool:
@@ -229,9 +252,21 @@ def _lay(config: Config) -> int:
 
 @contextmanager
 def _laying(config: Config) -> Iterator[None]:
-    """One at a time, of all threads and processes (consoles lay cables, too): each looks for a free address."""
-    with (config.run_dir / "network.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """One at a time, of all threads and processes (consoles lay cables, too): each looks for a free address.
+
+    Only root can open the lock: whoever can read a file can lock it. Raises SandboxError.
+    """
+    path = config.run_dir / "network" / "lock"
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    with files.lock(path) as lock:
+        while not lock():
+            if time.monotonic() > deadline:
+                problem = (
+                    f"they are given one after the other, and one has taken more than {_PATIENCE_SECONDS} seconds. "
+                    f"The operator has to end the process that holds {path}; lslocks tells which."
+                )
+                raise SandboxError(doing="given a network", problem=problem)
+            time.sleep(_GLANCE_SECONDS)
         yield
 
 
@@ -254,7 +289,7 @@ def _ip(*commands: str) -> None:
 
 def _make(config: Config, address: IPv4Address, cable: str) -> int:
     """Enter a new namespace, lay the cable from inside, and return the namespace as an open file."""
-    machine = os.open("/proc/self/ns/net", os.O_RDONLY)
+    machine = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         if _libc.unshare(_CLONE_NEWNET) != 0:
             raise SandboxError(doing="given a network", problem=f"{os.strerror(ctypes.get_errno())}.")

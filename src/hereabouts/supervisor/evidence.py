@@ -30,12 +30,11 @@ def of_silence(config: Config, kernel: KernelLog, sandbox: Sandboxed, seconds: f
     killed = kernel.killed(sandbox.name, sandbox.pid)
     if killed is not None:  # a worker, which its server starts again and again
         return explain_end(Ended(killed=killed), case, served=False)
-    listeners = procfs.unix_listeners(sandbox.pid)
-    own = socket_path(sandbox.website)
+    listeners = set(procfs.unix_listeners(sandbox.pid))
+    own = {socket_path(sandbox.website), sandbox.bound}
     return explain_silence(
-        seconds, procfs.tcp_ports(sandbox.pid), [path for path in listeners if path != own], case,
-        listens=own in listeners,
-    )  # fmt: skip
+        seconds, procfs.tcp_ports(sandbox.pid), sorted(listeners - own), case, listens=bool(own & listeners)
+    )
 
 
 def of_no_room(serving: Sandboxed) -> str | None:
@@ -53,7 +52,7 @@ def of_no_room(serving: Sandboxed) -> str | None:
 def too_early(sandbox: Sandboxed) -> str | None:
     """What is certainly wrong with an instance that is starting, long before its time is up."""
     listeners, command = procfs.unix_listeners(sandbox.pid), sandbox.record.command
-    if socket_path(sandbox.website) in listeners:
+    if {socket_path(sandbox.website), sandbox.bound} & set(listeners):
         return None
     ports = procfs.tcp_ports(sandbox.pid)
     named = [path for path in listeners if os.path.basename(path) in command]  # noqa: PTH119 (a name in a table)

@@ -23,7 +23,7 @@ from hereabouts.core.lifecycle import (
     Seen,
     Start,
 )
-from hereabouts.core.webapp import Observation, Website, socket_path
+from hereabouts.core.webapp import Observation, Website
 from hereabouts.errors import HereaboutsError, SandboxError
 from hereabouts.supervisor import evidence, logs, steps
 from hereabouts.supervisor.diagnosis import DEAF, explain_health, explain_stall
@@ -145,7 +145,7 @@ class Keeper:
         sandbox = self.sandboxes.get(str(self.seen.lead))
         if sandbox is None:
             return
-        waiting, seconds = stalls.waiting(socket_path(sandbox.website), time.monotonic())
+        waiting, seconds = stalls.waiting(sandbox.bound, time.monotonic())
         trouble = None
         if seconds >= PATIENCE_SECONDS:
             if self.seen.trouble is None:
@@ -289,9 +289,10 @@ class Keeper:
 
     async def _look_for_socket(self, sandbox: Sandboxed, deadline: float) -> None:
         while self.seen.lead == sandbox.name and not sandbox.exited:
-            target = await asyncio.to_thread(sandbox.republish)
-            if target is not None:
-                self.names.lead(target)
+            found = await asyncio.to_thread(sandbox.republish)
+            if found is not None:
+                self.names.lead(found[0])
+                sandbox.republished(*found)
                 self._refusing = ""
                 return
             if time.monotonic() > deadline and not sandbox.dying():

@@ -110,16 +110,20 @@ class Metrics:
         return used
 
     def _keep(self, empty: Sample, traffic: Mapping[int, Traffic], used: Mapping[int, Sample]) -> None:
-        """Add an interval to the files of the websites that were visited or run, or were visited lately."""
+        """Add an interval to the files of the websites that were visited or run, or were visited lately.
+
+        Whatever is wrong with one of them, the others are written: what failed here would be told by nginx again, and
+        be added again to those that were written before.
+        """
         self._lively.update(dict.fromkeys(traffic, empty.at + _LIVELY_SECONDS))
         self._lively = {number: until for number, until in self._lively.items() if until > empty.at}
-        failed: OSError | None = None
+        failed: Exception | None = None
         for number in {*traffic, *used, *self._lively}:
             sample = _sample(empty, traffic.get(number), used.get(number))
             try:
                 if number in self._keepers:  # else it is deleted by now
                     add(self._config, number, sample, again=not self._begun)
-            except OSError as error:  # the disk may be full, or read-only by now
+            except Exception as error:  # the disk may be full, or read-only by now
                 failed = error
         if failed:
             log.error("What was counted of websites could not be written down: %s.", failed)

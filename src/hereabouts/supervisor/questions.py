@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -118,16 +117,28 @@ class Questions:
         _, host, given, since = words
         seconds = min(float(given), _LONGEST_HOLD_SECONDS)
         keeper = self._find(host)
-        answer = await self._held(keeper, seconds) if keeper else "nothing"
-        if keeper is None or answer != "go":
-            await _say(writer, answer)
+        if keeper is None:
+            await _say(writer, "nothing")
             return
-        async with keeper.turns.take(float(since)):
-            await _say(writer, answer)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TURN_SECONDS):
-                    await reader.read()
-            await asyncio.sleep(_PACE_SECONDS)
+        left = asyncio.ensure_future(reader.read())
+        held = asyncio.ensure_future(self._held(keeper, seconds))
+        try:
+            await asyncio.wait({left, held}, return_when=asyncio.FIRST_COMPLETED)
+            if not held.done():  # he waits no longer
+                return
+            if held.result() != "go":
+                await _say(writer, held.result())
+                return
+            async with keeper.turns.take(float(since)):
+                if left.done():
+                    return
+                await _say(writer, "go")
+                await asyncio.wait({left}, timeout=_TURN_SECONDS)
+                await asyncio.sleep(_PACE_SECONDS)
+        finally:
+            for task in (left, held):
+                task.cancel()
+            await asyncio.gather(left, held, return_exceptions=True)
 
     async def _held(self, keeper: Keeper, seconds: float) -> str:
         """The keeper's answer; ``full`` where so many are held that the rest would want for descriptors."""

@@ -172,7 +172,7 @@ class Sandboxed:
             if source is None:
                 return False
             try:
-                probe = network.unix_socket(self.pid)
+                probe = self.inside()
             except OSError:  # process 1 is gone, and its namespace with it
                 return False
             bound = routes.bound_name(probe) if routes.connects(probe, source) else None
@@ -185,6 +185,16 @@ class Sandboxed:
             self._forget_checked()
             self._checked = os.open(source, os.O_PATH | os.O_CLOEXEC)
         return bool(procfs.accepted(self.pid, self.bound))
+
+    def inside(self) -> socket.socket:
+        """A unix socket of the sandbox's network. What connects to a socket that is not published does so with one of
+        these, for the machine's own table is read for all websites, and holds the name that the tenant gave."""
+        return network.unix_socket(self.pid)
+
+    def _bound(self, source: str) -> str | None:
+        """The name that a socket was bound under; None where nobody listens, or it may not be published."""
+        with self.inside() as connection:
+            return routes.bound_name(connection) if routes.connects(connection, source) else None
 
     def end_probe(self) -> None:
         """Close the connection that ``accepts`` made."""
@@ -218,26 +228,32 @@ class Sandboxed:
         with self.open_socket() as source:
             if source is None:
                 raise SandboxError(doing="published", problem="it removed its own socket before it was published.")
-            if not self._is_checked(source) and _bound(source) is None:
+            bound = self.bound if self._is_checked(source) else self._bound(source)
+            if bound is None:
                 raise SandboxError(doing="published", problem="nobody listens at the socket that it made anew.")
             routes.publish_socket(self.config, source, self.published)
+            self._note(replace(self.record, bound=bound))
         self._forget_checked()
         return self.published
 
     def _is_checked(self, source: str) -> bool:
         return self._checked is not None and os.path.samestat(os.fstat(self._checked), os.stat(source))  # noqa: PTH116
 
-    def republish(self) -> str | None:
-        """Publish anew under another name when the server replaced its socket; None when nobody listens."""
+    def republish(self) -> tuple[str, str] | None:
+        """Publish anew when the server replaced its socket: under which name, and what it was bound under; None when
+        nobody listens. It counts once visitors are led there, and that is noted (``republished``)."""
         with self.open_socket() as source:
-            bound = None if source is None or self.dying() else _bound(source)
+            bound = None if source is None or self.dying() else self._bound(source)
             if source is None or bound is None:
                 return None
             name = f"{self.name}.{secrets.token_hex(2)}"
             routes.publish_socket(self.config, source, name)
-            self.published = name
-            self._note(replace(self.record, bound=bound))
-            return name
+            return name, bound
+
+    def republished(self, name: str, bound: str) -> None:
+        """Take note of it."""
+        self.published = name
+        self._note(replace(self.record, bound=bound))
 
     def answers(self) -> bool:
         """Whether the published socket takes connections that somebody will serve."""
@@ -315,12 +331,6 @@ def remove(config: Config, name: str) -> None:
 def _listens(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         return routes.connects(connection, path)
-
-
-def _bound(path: str) -> str | None:
-    """The name that a socket was bound under; None where nobody listens, or it may not be published."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        return routes.bound_name(connection) if routes.connects(connection, path) else None
 
 
 def _was_reset(connection: socket.socket) -> bool:

@@ -30,14 +30,15 @@ class Stalls:
 
     def look(self, now: float) -> None:
         """Take note of the connections that wait to be accepted. ``now`` is in seconds, monotonic."""
-        waiting = procfs.waiting_connections()
+        # A name that is not absolute may be that of any website's socket.
+        waiting = {number: path for number, path in procfs.waiting_connections().items() if path.startswith("/")}
         self._since = {number: self._since.get(number, now) for number in waiting}
         self._paths = {}
         for number, path in waiting.items():
             self._paths.setdefault(path, []).append(number)
 
     def waiting(self, path: str, now: float) -> tuple[int, float]:
-        """How many wait at the socket with this path inside its sandbox, and the longest of their waits."""
+        """How many wait at the socket that was bound under this path, and the longest of their waits."""
         numbers = self._paths.get(path, [])
         return len(numbers), max((now - self._since[number] for number in numbers), default=0.0)
 

@@ -155,7 +155,12 @@ class Watch:
 
     async def _ask(self, source: str, check: Health) -> str | None:
         """The check, given up at once when the process ends or the keeper moved the instance on."""
-        asked = asyncio.create_task(health.check(source, self._sandbox.record.domain, check, check.seconds))
+        try:
+            connection = self._sandbox.inside()
+        except OSError:  # process 1 is gone
+            return health.SILENT
+        domain = self._sandbox.record.domain
+        asked = asyncio.create_task(health.check(connection, source, domain, check, check.seconds))
         stirred = asyncio.create_task(self._stirred.wait())
         try:
             await asyncio.wait({asked, stirred}, return_when=asyncio.FIRST_COMPLETED)

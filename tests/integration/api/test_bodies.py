@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 
+import httpx
 import pytest
 
-from tests.integration.api.conftest import Caller
+from hereabouts.config import Config
+from tests.integration.api.conftest import Caller, wait_for
 
 WANTED = {"domain_name": "alice.example.org", "enabled": True, "webapp": {"command": "uvicorn app:app"}}
 
@@ -32,6 +36,31 @@ def test_a_body_that_is_too_large(alice: Caller, known: bool) -> None:
     answer = alice.call("POST", content=content, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()) == (413, {"detail": "The body is larger than 1 MB."})
     assert alice.call("GET").status_code == 200
+
+
+def test_all_that_is_being_sent_has_room_for_so_much(config: Config, alice: Caller, anyone: httpx.Client) -> None:
+    """Strangers who send slowly don't use up the memory; what is small gets through all the same."""
+    large = json.dumps(WANTED).encode() + b" " * 1_000_000
+    headers = {"Content-Type": "application/json"}
+
+    def send() -> httpx.Response:
+        return alice.call("POST", content=large, headers=headers)
+
+    with ExitStack() as stack:
+        for _ in range(80):
+            slow = stack.enter_context(socket.socket(socket.AF_UNIX))
+            slow.settimeout(20)
+            slow.connect(str(config.control_socket))
+            slow.sendall(b"POST /api/v1/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b" " * 999_999)
+        wait_for(lambda: send().status_code == 503)
+        refused = send()
+        assert refused.json()["detail"].startswith("So much is being sent at once")
+        assert refused.headers["Retry-After"] == "5"
+        page = anyone.post("/sign-in/", content=large)
+        assert (page.status_code, page.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
+        assert "Too much at once" in page.text
+        assert alice.call("POST", json=WANTED | {"domain_name": "small-alice.example.org"}).status_code == 201
+    wait_for(lambda: send().status_code != 503)
 
 
 def test_a_body_of_just_the_size(alice: Caller) -> None:

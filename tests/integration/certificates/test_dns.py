@@ -103,6 +103,41 @@ def test_with_addresses_unknown_nothing_is_called_wrong(config: Config, server: 
     assert "own addresses are not known" in (found.detail or "")
 
 
+class Half(set[str]):
+    """The host, whenever the last question was for this type."""
+
+    def __init__(self, server: NameServer, kind: str) -> None:
+        super().__init__()
+        self._server, self._kind = server, kind
+
+    def __contains__(self, name: object) -> bool:
+        return (name, self._kind) == ("sites.test", self._server.asked[-1][1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "told"),
+    [
+        ("AAAA", "www.both.test", None),
+        ("AAAA", "www.partly.test", None),
+        ("A", "www.both.test", None),
+        ("AAAA", "www.elsewhere.test", "leads to 93.184.216.34, which is not this platform"),
+        ("A", "www.partly.test", "leads to 2001:db8::66, which is not this platform"),
+        ("A", "www.address.test", "can't be told: sites.test could not be looked up: its name servers answer with"),
+        ("A", "www.elsewhere.test", "can't be told: sites.test could not be looked up: its name servers answer with"),
+    ],
+)
+def test_what_could_not_be_looked_up_of_the_host_is_not_what_a_name_is_judged_by(
+    config: Config, server: NameServer, kind: str, name: str, told: str | None
+) -> None:
+    server.broken = Half(server, kind)
+
+    found = look(replace(config, addresses=()), name)
+
+    assert (found.detail is None) == (told is None), found
+    assert (told or "") in (found.detail or "")
+    assert found.leads_here is (True if told is None else None if "can't be told" in told else False)
+
+
 @pytest.mark.parametrize("trouble", ["broken", "silent"])
 def test_what_could_not_be_looked_up_is_not_called_wrong(config: Config, server: NameServer, trouble: str) -> None:
     getattr(server, trouble).add("www.good.test")

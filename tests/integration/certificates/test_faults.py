@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,28 @@ def test_while_the_authority_is_away_that_is_told_and_then_the_order_goes_on(sta
 
     assert stage.issue(name) == {"status": "done"}
     stage.trusted(name)
+
+
+def test_a_failure_that_can_t_be_written_still_makes_the_next_try_wait(stage: Stage) -> None:
+    name = "unwritten.localhost"  # no custom domain: that its DNS can't be written would end the order before
+    database = sqlite3.connect(stage.platform.config.sqlite_file, isolation_level=None, check_same_thread=False)
+    orders = [0]
+
+    def rule(request: Request) -> tuple[int, dict[str, str], Any] | None:
+        if request.path != "/order-plz" or request.answered:
+            return None
+        if not orders[0]:
+            database.execute("BEGIN IMMEDIATE")
+        orders[0] += 1
+        return 500, {}, {"type": "urn:ietf:params:acme:error:serverInternal", "detail": "out of luck", "status": 500}
+
+    stage.door.rule = rule
+    with closing(database):
+        stage.want(name)
+        wait_for(lambda: f"Could not record why {name} has no certificate" in stage.log(), 30, "a failure")
+
+    wait_for(lambda: stage.row(name)["failures"], 30, "the record")
+    assert (stage.row(name)["failures"], orders) == (1, [1])
 
 
 def test_two_processes_never_work_at_once(stage: Stage) -> None:

@@ -34,12 +34,12 @@ def test_a_certificate_is_issued_and_shown(stage: Stage) -> None:
 
 
 def test_an_owner_orders_one_through_the_api(stage: Stage) -> None:
-    account = stage.platform.account("dora")
+    account = stage.platform.account("olga")
     name = stage.fresh()
     account.create("true", name, enabled=False)
 
     answer = account.session.post(
-        f"{stage.platform.api}/api/v1/user/dora/domains/{name}/ssl/", json={"cert_type": "letsencrypt-auto-renew"}
+        f"{stage.platform.api}/api/v1/user/olga/domains/{name}/ssl/", json={"cert_type": "letsencrypt-auto-renew"}
     )
 
     assert (answer.status_code, answer.json()) == (200, {"status": "OK"}), answer.text

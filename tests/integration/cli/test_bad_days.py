@@ -7,9 +7,15 @@ import os
 import shutil
 import socket
 import subprocess
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from hereabouts.daemons import first_run
+from hereabouts.daemons.environ import environment
+from tests.platform import Platform
 
 from .conftest import Run
 
@@ -111,6 +117,34 @@ def test_an_unknown_nginx_user(hereabouts: Run) -> None:
 def test_user_ids_that_belong_to_others(hereabouts: Run) -> None:
     settings = {"uid_first": "65000", "uid_count": "600"}
     _refused(hereabouts("up", settings=settings), "65534 belongs to nobody", "uid_first")
+
+
+class Silent:
+    """A report to nobody."""
+
+    def step(self, text: str) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def warn(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+@needs_root
+def test_a_first_run_that_ended_before_the_operator_had_an_account(running: Platform) -> None:
+    config, environ = running.config, environment(running.config)
+    running.cli("user", "remove", "operator", "--yes")
+    pending, log = config.data_dir / "first-run-pending", config.platform_log("operator")
+    pending.write_text("the demo website\n")
+    log.unlink()
+    log.mkdir()  # which ends the run, once the demo is there
+    try:
+        with pytest.raises(IsADirectoryError):
+            first_run.ensure(config, environ, Silent())
+    finally:
+        log.rmdir()
+    found = first_run.ensure(config, environ, Silent())
+    assert (bool(found.password), found.demo, pending.exists()) == (True, "demo.localhost", False)
+    assert first_run.ensure(config, environ, Silent()) == first_run.Result(None, "demo.localhost")
 
 
 @needs_root

@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import requests
 
 from hereabouts import poke
 from hereabouts.sandbox.homes import nginx_ids
+from tests.integration.api.conftest import visitor
 from tests.integration.dashboard.conftest import PASSWORD, Person
 from tests.integration.sites import PLAIN, connections, site
 from tests.platform import Account, Platform, wait_for
@@ -155,6 +157,30 @@ def test_the_whole_log_as_a_file(bob_in: Person, bob: Account, website: dict[str
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{DOMAIN}.error.log"'
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.content.decode() == bob.log(DOMAIN, "error")
+
+
+def test_bytes_that_are_no_characters_are_in_the_file(bob_in: Person, bob: Account, website: dict[str, Any]) -> None:
+    log = bob.platform.config.logs / bob.name / f"{DOMAIN}.server.log"
+    log.write_bytes(b"\xff\xc3\xa9\xc3" * 200_000 + b"\n")
+    assert bob_in.get(f"{PAGE}/server/download").content.decode() == bob.log(DOMAIN, "server")
+
+
+@pytest.mark.parametrize("then", ["", "another\n" * 115_000], ids=["shorter", "as long"])
+def test_a_download_of_a_log_that_is_begun_anew_fails(
+    bob_in: Person, bob: Account, website: dict[str, Any], then: str
+) -> None:
+    """What the reader has not taken yet is not read yet."""
+    config = bob.platform.config
+    log = config.logs / bob.name / f"{DOMAIN}.server.log"
+    os.truncate(log, 0)
+    append(bob, "a line\n" * 130_000, "server")
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in bob_in.session.cookies)
+    with visitor(config, Cookie=cookies) as client, client.stream("GET", f"{PAGE}/server/download") as answer:
+        assert answer.status_code == 200
+        os.truncate(log, 0)
+        append(bob, then, "server")
+        with pytest.raises(httpx.RemoteProtocolError):
+            answer.read()
 
 
 # Live

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from hereabouts.control import asking
 from hereabouts.control.dashboard import access, one, viewers
 from hereabouts.control.models import Website
-from hereabouts.errors import PlatformNotRunning, SupervisorAway
+from hereabouts.errors import HereaboutsError, PlatformNotRunning, SupervisorAway
 
 KINDS = (
     ("error", "Error", "What its processes write to standard error, and lines of the platform's own."),
@@ -25,12 +25,18 @@ KINDS = (
 _SHOWN_LINES = 200
 _END_BYTES = 262_144
 _PIECE_BYTES = 262_144
+_SEAM_CHARACTERS = 200
+"""Of a download each piece begins with the end of the one before, which shows whether it still belongs to that."""
 _BEAT_SECONDS = 15.0
 """A stream without news says so as often, which keeps it open and shows whether somebody is still there."""
 _MOST_PAGES = 200
 """Streams that an account may have open."""
 _LIFE_SECONDS = 60.0
 """A stream ends after this time; browsers come back at once."""
+
+
+class LogBegunAnew(HereaboutsError):
+    """The log was begun anew while it was downloaded, so the download was broken off. Download it again."""
 
 
 @one.tab("Logs", "logs", 50)
@@ -75,13 +81,20 @@ def download(request: HttpRequest, website: Website, kind: str) -> HttpResponseB
 
 
 async def _whole(number: int, kind: str, piece: dict[str, Any]) -> AsyncIterator[str]:
-    """The log from its first piece on. Raises SupervisorAway, so that what has no end is not taken for whole."""
+    """The log from its first piece on. Raises SupervisorAway or LogBegunAnew, so that what has no end, or one that
+    belongs to something else, is not taken for whole."""
     end = piece["size"]  # what is written meanwhile is not waited for
-    while piece["text"] and not piece["rotated"]:
-        yield piece["text"]
+    text = piece["text"]
+    while text:
+        yield text
         if piece["next"] >= end:
             return
-        piece = await asyncio.to_thread(asking.log, number, kind, piece["next"], _PIECE_BYTES)
+        known = text[-_SEAM_CHARACTERS:].rpartition("\ufffd")[2]  # what is no character has another length when encoded
+        before, seam = piece, len(known.encode())
+        piece = await asyncio.to_thread(asking.log, number, kind, before["next"] - seam, _PIECE_BYTES)
+        if piece["rotated"] or piece["size"] < before["size"] or not piece["text"].startswith(known):
+            raise LogBegunAnew
+        text = piece["text"].removeprefix(known)  # of a log that ends within a character nothing is left
 
 
 @one.action("logs/(?P<kind>access|error|server)/stream")
