@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from hereabouts.supervisor import procfs
-from tests.integration.sites import PLAIN, attended, held, remains, sandboxes, server_pid, site, starting
+from tests.integration.sites import PLAIN, attended, connections, held, remains, sandboxes, server_pid, site, starting
 from tests.platform import Account, Platform, wait_for
 
 COMMAND = "/usr/bin/python3 hostile.py; : $DOMAIN_SOCKET"
@@ -264,7 +264,8 @@ def test_what_a_visitor_gave_up_is_not_done_later(running: Platform, alice: Acco
             body = "x" * 1000 * number
             head = f"{'POST' if body else 'GET'} /{number} HTTP/1.1\r\nHost: {domain}:{running.http}\r\n"
             visitor.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-        wait_for(lambda: held(running) >= 3, what="all are held")
+        asked = running.config.supervisor_socket  # by each who is held, and by whoever waits for its creation
+        wait_for(lambda: connections(asked) >= 4, what="all are held, and looked out for")
         visitors[0].close()
         visitors[1].close()
         wait_for(lambda: held(running) == 1, what="two have left")
