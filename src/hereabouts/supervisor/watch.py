@@ -21,7 +21,7 @@ _CHECK_PAUSE_SECONDS = 0.2
 """Between an answer that is not the one the health check wants and the next try."""
 _AFTER_ERROR_SECONDS = 1.0
 _AT_MOST = 4
-"""A look that takes long, for reasons that are a tenant's, is followed by a pause of so many times that."""
+"""A look that takes much of the processor, for reasons that are a tenant's, is followed by so many times that."""
 _FOREVER = 3600.0
 
 log = logging.getLogger("hereabouts.supervisor")
@@ -116,18 +116,22 @@ class Watch:
         if instance is None:
             return 1.0
         if instance.phase is Phase.STARTING:
-            began = time.monotonic()
-            pause = self._look_at_start(began - instance.since)
-            return max(pause, _AT_MOST * (time.monotonic() - began))
+            began = time.thread_time()
+            pause = self._look_at_start(time.monotonic() - instance.since)
+            return max(pause, _AT_MOST * (time.thread_time() - began))
         if instance.phase is Phase.CHECKING:
             return await self._look_at_health()
         if instance.phase is Phase.DRAINING:
-            began = time.monotonic()
-            idle = await asyncio.to_thread(self._sandbox.connections) == 0
-            if idle != instance.idle:
-                self._tell(Idle(idle))
-            return max(0.2, _AT_MOST * (time.monotonic() - began))
+            count, took = await asyncio.to_thread(self._count)
+            if (count == 0) != instance.idle:
+                self._tell(Idle(count == 0))
+            return max(0.2, _AT_MOST * took)
         return _FOREVER
+
+    def _count(self) -> tuple[int, float]:
+        """How many connections it holds, and the processor time in seconds that it took to see that."""
+        began = time.thread_time()
+        return self._sandbox.connections(), time.thread_time() - began
 
     def _look_at_start(self, age: float) -> float:
         if self._sandbox.accepts():
