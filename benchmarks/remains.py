@@ -21,8 +21,9 @@ def leftovers(config: Config, wanted: set[int], domains: set[str], before: set[s
     known = instances | {config.published.name}
     found += [f"directory {path.name}" for path in config.sockets.iterdir() if path.name not in known]
     found += [f"runtime {p.name}" for p in (config.run_dir / "oci").iterdir() if p.name not in instances]
-    groups = Path("/sys/fs/cgroup").glob(f"**/hereabouts-{config.tag}/*-*-*")
-    found += [f"cgroup {path}" for path in groups if path.is_dir() and path.name not in instances]
+    for place in (f"hereabouts-{config.tag}", f"*/hereabouts-{config.tag}"):
+        groups = Path("/sys/fs/cgroup").glob(f"{place}/*-*-*")
+        found += [f"cgroup {path}" for path in groups if path.is_dir() and path.name not in instances]
     cables = [path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith(f"hb{config.tag}-")]
     if len(cables) > len(instances) + 1:  # one is kept ready
         found.append(f"{len(cables)} network cables for {len(instances)} instances")

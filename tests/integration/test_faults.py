@@ -415,10 +415,9 @@ def test_after_a_boot_the_latest_visited_start_first_and_only_a_few_at_once(plac
 
 
 def _left(place: Platform) -> list[Path]:
-    """What is there of sandboxes: their files, the runtime's records, their control groups."""
+    """What is there of sandboxes: their files, the runtime's records, their control groups and the ones above."""
     config = place.config
-    groups = [f"*/hereabouts-{config.tag}", f"hereabouts-{config.tag}"]
-    found = [path for group in groups for path in Path("/sys/fs/cgroup").glob(f"{group}/*-*")]
+    found = [path for above in ("", "*/") for path in Path("/sys/fs/cgroup").glob(f"{above}hereabouts-{config.tag}")]
     return [*found, *config.instances.iterdir(), *(config.run_dir / "oci").iterdir()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +14,7 @@ from hereabouts.config import Config
 from hereabouts.errors import SandboxError
 from hereabouts.sandbox.oci import seccomp_profile
 
+_CGROUPS = Path("/sys/fs/cgroup")
 _SECCOMP = (Path("/usr/share/containers/seccomp.json"), Path("/etc/containers/seccomp.json"))
 
 
@@ -105,6 +107,13 @@ def known(config: Config) -> list[str]:
 def delete(config: Config, name: str) -> None:
     """Remove the sandbox, killing what still runs in it. One that is not there is passed over."""
     subprocess.run(command(config, "delete", "--force", name), capture_output=True, check=False)
+
+
+def remove_groups(config: Config) -> None:
+    """Remove the control groups that held all sandboxes, which the runtime leaves behind; not while one runs there."""
+    for place in (_CGROUPS, *_CGROUPS.glob("*/")):  # one for all controllers, or one for each
+        with suppress(OSError):
+            (place / f"hereabouts-{config.tag}").rmdir()
 
 
 def owns(config: Config, name: str, pid: int) -> bool:

@@ -368,6 +368,7 @@ class Supervisor:
         await asyncio.gather(*(self._end(keeper) for keeper in self._keepers.values()))
         left = await self._find_sandboxes()
         await asyncio.gather(*(asyncio.to_thread(one.finish, self.config.stop_seconds) for one in left))
+        await asyncio.to_thread(runtime.remove_groups, self.config)
 
     async def _end(self, keeper: Keeper) -> None:
         with _going_on(f"Ending {keeper.website.domain}"):
