@@ -11,12 +11,13 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ import requests
 from hereabouts import files
 from tests.integration.sites import held, newer, sandboxes, server_pid, site, starting
 from tests.integration.test_faults import SITE
-from tests.platform import Account, Platform, platform, wait_for
+from tests.platform import Account, Platform, free_port, platform, wait_for
 
 DOMAIN = "clock-erin.localhost"
 COMMAND = "/usr/bin/python3 clock.py $DOMAIN_SOCKET"
@@ -40,7 +41,7 @@ time.sleep = lambda seconds: select.select([], [], [], max(0.0, seconds)) and No
 RATE_LIMIT = 20
 HOLD_SECONDS = 10
 JUMPS = {"forward": "+1d", "back": "-1d"}
-DAYS = {"+0": 0, "+1d": 1, "-1d": -1}
+DAYS = {"+0": 0, "+1d": 1, "-1d": -1, "+9d": 9}
 
 ENV = "".join(
     f"env {name};" for name in ("FAKETIME_TIMESTAMP_FILE", "FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC")
@@ -83,7 +84,8 @@ def clock() -> Iterator[Clock]:
 @pytest.fixture(scope="module")
 def place(clock: Clock) -> Iterator[Platform]:
     settings = {"NGINX": str(clock.nginx), "RATE_LIMIT": str(RATE_LIMIT), "HOLD_SECONDS": str(HOLD_SECONDS)}
-    with platform(clock.environ, **settings) as made:
+    nowhere = f"https://127.0.0.1:{free_port()}/"  # no authority is there
+    with platform(clock.environ, ACME_DIRECTORY=nowhere, **settings) as made:
         yield made
 
 
@@ -223,6 +225,27 @@ def test_a_certificate_of_that_time_is_good(clock: Clock, place: Platform, erin:
         assert _visit_https(place, domain) == 200
         clock.jump("+0")
         assert _visit_https(place, domain) == 200
+
+
+def _tries(place: Platform, domain: str) -> int:
+    """How often a certificate could not be had."""
+    with closing(sqlite3.connect(f"file:{place.config.sqlite_file}?mode=ro", uri=True)) as database:
+        found = database.execute("SELECT failures FROM control_certificate WHERE name = ?", [domain]).fetchone()
+    return int(found[0])
+
+
+def test_an_order_that_failed_ahead_of_time_does_not_wait_for_that_time(
+    clock: Clock, place: Platform, erin: Account
+) -> None:
+    domain = "clock.example.org"
+    with site(erin, "true", domain, enabled=False):
+        clock.jump("+9d")
+        url = f"{place.api}/api/v1/user/erin/domains/{domain}/ssl/"
+        answer = erin.session.post(url, json={"cert_type": "letsencrypt-auto-renew"})
+        assert answer.status_code == 503, answer.text
+        tries = _tries(place, domain)
+        clock.jump("+0")
+        wait_for(lambda: _tries(place, domain) > tries, what="the next try")
 
 
 @pytest.mark.parametrize("way", JUMPS)

@@ -6,23 +6,23 @@ import asyncio
 import heapq
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cryptography import x509
 
-from hereabouts import files, poke
+from hereabouts.certificates.installer import Installer
 from hereabouts.certificates.shown import NotAnswering, shown
 from hereabouts.config import Config
 from hereabouts.core import pem, renewal
 from hereabouts.core.agenda import Agenda
-from hereabouts.core.certificate import Certificate, Details, Fault, Kind, file_name, lock_name
+from hereabouts.core.certificate import Certificate, Details, Fault, Kind
 from hereabouts.core.store import CertificateStore
-from hereabouts.errors import OrderFailed, PlatformNotRunning
+from hereabouts.errors import OrderFailed
 
 if TYPE_CHECKING:
     from hereabouts.certificates.acme import Authority
@@ -33,10 +33,7 @@ _CHECKS = 2
 _THREADS = 16
 _LEAST_SECONDS = 0.1
 _PAUSE_SECONDS = 5.0
-_INSTALL_SECONDS = 30.0
-_SHOWN_SECONDS = 10.0
 _DATABASE_SECONDS = 60.0
-_GLANCE_SECONDS = 0.02
 
 _T = TypeVar("_T")
 
@@ -58,6 +55,7 @@ class Issuer:
         self.orders: dict[str, asyncio.Task[OrderFailed | None]] = {}
         self._config, self._store, self._read, self._check_dns = config, store, read, check_dns
         self._threads = ThreadPoolExecutor(_THREADS, "orders")
+        self._installer = Installer(config, self._in_thread)
         self._known: dict[str, Certificate] = {}
         self._unwritten: dict[str, tuple[Certificate, Certificate]] = {}
         self._last_tick_at = 0.0
@@ -148,7 +146,7 @@ class Issuer:
             certificate = await self._read(lambda: self._store.certificate(name))
             if certificate and certificate.kind is Kind.ACME and renewal.is_good(certificate, time.time()):
                 try:
-                    if await self._is_shown(certificate):
+                    if await self._installer.is_shown(certificate):
                         return None
                 except NotAnswering:
                     return OrderFailed(Fault.PLATFORM, "There is a certificate, but the ingress does not answer.")
@@ -274,72 +272,16 @@ class Issuer:
         content = await self._in_thread(lambda: self._authority.issue(name, before))
         leaf = x509.load_pem_x509_certificate(content)
         details = pem.details(leaf)
-        async with self._alone(name):
+        async with self._installer.alone(name):
             await self._wanted(name)
-            await self._install(name, content, details)
+            await self._installer.install(name, content, details)
             renewed = Certificate(name, Kind.ACME, details, renewal.renew_at(name, details))
             if not await self._record_surely(certificate, renewed):  # the domain went meanwhile
-                await self._withdraw(name)
+                await self._installer.withdraw(name)
                 await self._in_thread(lambda: self._authority.orders.forget(name))
                 raise OrderFailed(Fault.PLATFORM, f"{name} was removed while its certificate was being installed.")
         await self._in_thread(lambda: self._authority.orders.forget(name))
         return details
-
-    @asynccontextmanager
-    async def _alone(self, name: str) -> AsyncIterator[None]:
-        """Meanwhile control neither puts another certificate to use for the name nor removes one."""
-        with files.lock(self._config.certificate_locks / lock_name(name)) as lock:
-            while not lock():  # noqa: ASYNC110 (another process's lock is no event)
-                await asyncio.sleep(_GLANCE_SECONDS)
-            yield
-
-    async def _install(self, name: str, content: bytes, details: Details) -> None:
-        """Hand key and chain to the supervisor, and see that visitors get them. Raises OrderFailed."""
-        directory = self._config.offered
-        await self._in_thread(lambda: files.replace(directory / file_name(name), content, mode=0o600))
-        deadline = time.monotonic() + _INSTALL_SECONDS
-        while True:
-            try:
-                answer = await self._in_thread(
-                    lambda: poke.ask(self._config.supervisor_socket, f"install {name}", seconds=_INSTALL_SECONDS)
-                )
-                break
-            except PlatformNotRunning:  # it is just starting again
-                if time.monotonic() > deadline:
-                    raise OrderFailed(
-                        Fault.PLATFORM,
-                        "The certificate is here, but the supervisor, which installs it, does not answer. "
-                        "It is installed when the supervisor starts.",
-                    ) from None
-                await asyncio.sleep(0.2)
-        if answer != "done":
-            raise OrderFailed(Fault.PLATFORM, f"The certificate could not be installed: {answer.partition(' ')[2]}")
-        await self._until_shown(name, details)
-
-    async def _withdraw(self, name: str) -> None:
-        """Have it shown no more; a supervisor that is away sees to that when it starts."""
-        with suppress(PlatformNotRunning):
-            await self._in_thread(
-                lambda: poke.ask(self._config.supervisor_socket, f"withdraw {name}", seconds=_INSTALL_SECONDS)
-            )
-
-    async def _until_shown(self, name: str, details: Details) -> None:
-        deadline = time.monotonic() + _SHOWN_SECONDS
-        while True:
-            seen = "the ingress does not answer"
-            with suppress(NotAnswering):
-                found = await shown(self._config, name)
-                if found is not None and pem.details(found).fingerprint == details.fingerprint:
-                    return
-                seen = f"visitors see that of {pem.details(found).issuer}" if found else "visitors are refused"
-            if time.monotonic() > deadline:
-                raise OrderFailed(Fault.PLATFORM, f"The certificate was installed, but {seen}.")
-            await asyncio.sleep(0.1)
-
-    async def _is_shown(self, certificate: Certificate) -> bool:
-        found = await shown(self._config, certificate.name)
-        held = certificate.details
-        return found is not None and held is not None and pem.details(found).fingerprint == held.fingerprint
 
     async def _record(self, before: Certificate, newer: Certificate) -> bool:
         """Keep how it stands, in memory alone where the database does not take it, which then is raised."""

@@ -6,13 +6,10 @@ import re
 from functools import partial
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from hereabouts.config.settings import Config
 from hereabouts.errors import SettingError
-
-if TYPE_CHECKING:
-    from hereabouts.config import Config
 
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,200}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
