@@ -112,6 +112,14 @@ local function gated(route, var)
     return not var.http_upgrade and tonumber(var.connection) * GOLDEN % 1 >= share
 end
 
+-- Lead the request to where it waits (hold or gate), or which has it wait before it leads on: there it is silent for
+-- longer than a site may be.
+local function lead_to_wait(place)
+    local longest = settings.hold_seconds + settings.response_seconds + 5
+    assert(balancer.set_timeouts(5, longest, longest))
+    assert(balancer.set_current_peer(place))
+end
+
 -- The first try goes to the host's site, the second, or the first without a site, to where requests wait.
 function M.balance()
     local peer
@@ -126,14 +134,16 @@ function M.balance()
                 peer = policed(route, var, peer)
             end
             if peer and route.since and gated(route, var) then
-                peer = settings.gate
+                balancer.set_more_tries(1)
+                return lead_to_wait(settings.gate)
             end
         end
         if peer then
             balancer.set_more_tries(1)
+            return assert(balancer.set_current_peer(peer))
         end
     end
-    assert(balancer.set_current_peer(peer or settings.hold))
+    lead_to_wait(settings.hold)
 end
 
 -- Whether the peer that was tried before may have got the request. One without a body nginx would send again all the same.
@@ -154,7 +164,10 @@ function M.balance_held()
         ngx.var.hereabouts_until = sent() and GIVEN_UP or string.format("%.3f", ctx.deadline)
         assert(balancer.recreate_request())
     end
-    assert(balancer.set_current_peer(peer or settings.hold))
+    if peer then
+        return assert(balancer.set_current_peer(peer))
+    end
+    lead_to_wait(settings.hold)
 end
 
 function M.balance_gated()
@@ -162,8 +175,9 @@ function M.balance_gated()
     local peer = route and route.peer
     if peer then
         balancer.set_more_tries(1)
+        return assert(balancer.set_current_peer(peer))
     end
-    assert(balancer.set_current_peer(peer or settings.hold))
+    lead_to_wait(settings.hold)
 end
 
 local function show(status, name, retry_after)

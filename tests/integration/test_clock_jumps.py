@@ -83,7 +83,10 @@ def clock() -> Iterator[Clock]:
 
 @pytest.fixture(scope="module")
 def place(clock: Clock) -> Iterator[Platform]:
-    settings = {"NGINX": str(clock.nginx), "RATE_LIMIT": str(RATE_LIMIT), "HOLD_SECONDS": str(HOLD_SECONDS)}
+    settings = {
+        "NGINX": str(clock.nginx), "RATE_LIMIT": str(RATE_LIMIT), "HOLD_SECONDS": str(HOLD_SECONDS),
+        "RESPONSE_SECONDS": str(HOLD_SECONDS // 2),  # who is held is silent for longer than a website may be
+    }  # fmt: skip
     nowhere = f"https://127.0.0.1:{free_port()}/"  # no authority is there
     with platform(clock.environ, ACME_DIRECTORY=nowhere, **settings) as made:
         yield made

@@ -148,7 +148,7 @@ def test_names_of_sockets_that_look_like_rows_of_the_kernels_table(
         forged = alice.get(HOSTILE)
         wait_for(lambda: alice.get(HOSTILE)["state"]["detail"], what="it is told why")
         assert list(running.config.live.glob(f"{forged['id']}-*")) == []
-        assert f"/var/sockets/{VICTIM}/app.sock" not in procfs.waiting_connections().values()
+        assert f"/var/sockets/{VICTIM}/app.sock" not in procfs.queues()
 
 
 RENAMED = PLAIN.replace(

@@ -25,7 +25,7 @@ from hereabouts.core.lifecycle import (
 )
 from hereabouts.core.webapp import Account, Health, Status, Website
 
-LIMITS = Limits(start=60, drain=30, stop=10, crash_limit=3, crash_pause=300)
+LIMITS = Limits(start=60, drain=30, stop=10, hold=24, crash_limit=3, crash_pause=300)
 WANTED = Website(1, "alice.example.org", Account("alice", 1001), "serve", True, 2)
 DISABLED = replace(WANTED, enabled=False)
 
@@ -280,9 +280,16 @@ def test_stop_first_ends_the_old_one_before_the_new_one_starts() -> None:
     wanted = replace(WANTED, stop_first=True)
     old = one(Phase.SERVING, generation=1, name="old", since=-60)
     assert plan(wanted, seen(old, lead="old")).actions == (Route(Lead.WAIT), Move("old", Phase.DRAINING))
-    assert plan(wanted, seen(replace(old, phase=Phase.DRAINING, since=0))) == Plan((), 30)
+    assert plan(wanted, seen(replace(old, phase=Phase.DRAINING, since=0))) == Plan((), LIMITS.hold / 3)
+    assert plan(wanted, seen(replace(old, phase=Phase.TERMINATING, since=0))) == Plan((), LIMITS.hold / 3)
     assert plan(wanted, seen(replace(old, phase=Phase.ENDED))).actions == (Start(2), Clear("old"))
     assert plan(wanted, seen()).actions == (Start(2),)
+
+
+def test_one_that_takes_no_connections_any_more_is_replaced_at_once() -> None:
+    deaf = lifecycle.deafened(seen(one(Phase.SERVING), lead="new"), "new")
+    assert plan(WANTED, deaf).actions == (Route(Lead.WAIT), Move("new", Phase.TERMINATING), Start(2))
+    assert lifecycle.deafened(seen(one(Phase.DRAINING)), "new") == seen(one(Phase.DRAINING))
 
 
 def test_reloads_on_the_heels_of_one_are_gathered() -> None:

@@ -149,6 +149,14 @@ class World(RuleBasedStateMachine):
         self.processes[data.draw(st.sampled_from(alive))].alive = False
         self.observe()
 
+    @rule()
+    def go_deaf(self) -> None:
+        """Its server takes no connections any more, though its process goes on."""
+        serving = self.instance(str(self.seen.lead))
+        if serving is not None and serving.phase is Phase.SERVING and not serving.deaf:
+            self.failed(serving.generation)
+            self.seen = lifecycle.deafened(self.seen, serving.id)
+
     @rule(idle=st.booleans())
     def drain(self, idle: bool) -> None:
         self.seen = replace(
@@ -229,7 +237,8 @@ class World(RuleBasedStateMachine):
         lost = isinstance(self.route, str) and self.route not in self.processes
         lead: Lead | str = Lead.WAIT if lost else self.route
         self.route = Lead.NOWHERE if self.wanted is None else lead
-        self.seen = Seen(found, lead, served_once=True) if found else Seen()
+        failed = {"failed": self.seen.failed, "failure": "It failed.", "failures": 1} if self.seen.failed else {}
+        self.seen = Seen(found, lead, served_once=True, **failed) if found else Seen()  # type: ignore[arg-type]
         if self.wanted is not None:  # it is planned for at once
             self.plan()
 
@@ -245,6 +254,8 @@ class World(RuleBasedStateMachine):
         """Whether visitors may be led to nobody: none serves, its owner wants that, or it must end before the next."""
         serving = self.instance(str(self.seen.lead))
         if serving is None or serving.phase is not Phase.SERVING or self.known is None or not self.known.enabled:
+            return True
+        if serving.deaf:
             return True
         return self.known.stop_first and self.known.generation > serving.generation
 

@@ -107,3 +107,20 @@ def test_who_gives_up_keeps_no_place() -> None:
         await starts.until(1, 4)
 
     run(test())
+
+
+def test_who_does_not_gather_takes_a_free_place_at_once() -> None:
+    async def test() -> None:
+        queue = StartQueue(1)
+        first = asyncio.create_task(queue.take(1, 0.0, gather=False))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert first.done()
+        second = asyncio.create_task(queue.take(2, 0.0, gather=False))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not second.done()
+        first.result().leave()
+        await second
+
+    run(test())

@@ -11,7 +11,8 @@ from hereabouts.control.models import Observation, Website
 from hereabouts.control.states import UNATTENDED
 from hereabouts.core.lifecycle import RELOAD_FAILED
 
-_lock = threading.Lock()
+_locks: dict[int, threading.Lock] = {}
+"""One for each website: where the database makes one wait, the others do not wait for that."""
 _ordered: dict[int, tuple[int, float]] = {}
 """For each website the generation that was ordered last, and a moment before it was (monotonic, in seconds)."""
 
@@ -21,7 +22,7 @@ def reload_website(website: Website, arrived: float) -> int:
 
     Raises WebsiteDisabled, NoSuchWebsite.
     """
-    with _lock:
+    with _locks.setdefault(website.pk, threading.Lock()):
         generation, since = _ordered.get(website.pk, (0, 0.0))
         if arrived <= since and generation >= website.generation and website.enabled:
             return generation

@@ -50,7 +50,8 @@ LIVE = COMING | {Phase.SERVING}
 class Instance:
     """One process of a website. ``since`` is when its phase began; ``idle`` once it holds no connection.
 
-    ``hint`` is what is wrong with it while it starts, as far as can be told before its time is up.
+    ``hint`` is what is wrong with it while it starts, as far as can be told before its time is up; ``deaf`` once it
+    takes no connections any more, though it serves by its phase.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Instance:
     since: float
     idle: bool = False
     hint: str | None = None
+    deaf: bool = False
 
 
 class Lead(Enum):
@@ -99,6 +101,7 @@ class Limits:
     start: float = 60.0
     drain: float = 30.0
     stop: float = 10.0
+    hold: float = 30.0
     crash_limit: int = 5
     crash_pause: float = 300.0
 
@@ -173,7 +176,7 @@ def plan(wanted: Website | None, seen: Seen, now: float, limits: Limits) -> Plan
                 actions.append(Move(instance.id, Phase.TERMINATING))
             elif instance.phase is Phase.SERVING:
                 actions.append(Move(instance.id, Phase.DRAINING))
-    _bring_down(seen, now, limits, actions, times)
+    _bring_down(seen, now, _while_held(wanted, seen, limits), actions, times)
     return Plan(tuple(actions), min(times, default=None))
 
 
@@ -188,10 +191,10 @@ def _raise_up(
         actions.append(Publish(newest.id))
         actions.extend(Move(i.id, Phase.TERMINATING) for i in ready if i is not newest)
         return
-    routed = [i for i in serving if i.id == seen.lead]
-    actions.extend(Move(i.id, Phase.DRAINING) for i in serving if i not in routed)
+    routed = [i for i in serving if i.id == seen.lead and not i.deaf]
     if not routed and seen.lead is not Lead.WAIT:
         actions.append(Route(Lead.WAIT))
+    actions.extend(Move(i.id, Phase.TERMINATING if i.deaf else Phase.DRAINING) for i in serving if i not in routed)
     for instance in young:
         deadline = _deadline(instance, wanted, limits)
         if now < deadline:
@@ -231,6 +234,14 @@ def _gathers(routed: Instance, seen: Seen, now: float) -> bool:
     return now < routed.since + 1.0 and now < seen.changed_at + COALESCE_SECONDS
 
 
+def _while_held(wanted: Website | None, seen: Seen, limits: Limits) -> Limits:
+    """The times for what must end before the next may start. Visitors are held meanwhile: a third of their time is for
+    what it still serves, a third for its end, and the last for the start."""
+    if wanted is None or not wanted.enabled or not wanted.stop_first or seen.lead is not Lead.WAIT:
+        return limits
+    return replace(limits, drain=min(limits.drain, limits.hold / 3), stop=min(limits.stop, limits.hold / 3))
+
+
 def _bring_down(seen: Seen, now: float, limits: Limits, actions: list[Action], times: list[float]) -> None:
     for instance in seen.instances:
         if instance.phase is Phase.DRAINING:
@@ -265,6 +276,14 @@ def hinted(seen: Seen, instance_id: str, hint: str) -> Seen:
     """The website with what seems to be wrong with an instance that starts."""
     instances = tuple(
         replace(i, hint=hint) if i.id == instance_id and i.phase is Phase.STARTING else i for i in seen.instances
+    )
+    return replace(seen, instances=instances)
+
+
+def deafened(seen: Seen, instance_id: str) -> Seen:
+    """The website with one instance known to take no connections any more."""
+    instances = tuple(
+        replace(i, deaf=True) if i.id == instance_id and i.phase is Phase.SERVING else i for i in seen.instances
     )
     return replace(seen, instances=instances)
 

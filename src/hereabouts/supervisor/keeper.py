@@ -42,6 +42,7 @@ _SOON_SECONDS = 2.0
 """Visitors are held for a next try that comes within this time; otherwise they are told."""
 _DEAF_SECONDS = 1.0
 """A server that takes no connections for so long after it did, while its process goes on, is replaced."""
+_AFTER_ERROR_SECONDS = 1.0
 
 
 class Keeper:
@@ -63,6 +64,8 @@ class Keeper:
         self._starting: asyncio.Future[Sandboxed] | None = None
         """The start that is under way, or was latest."""
         self._refusing = ""
+        self._search: asyncio.Task[None] | None = None
+        """For the socket of the instance that is ``_refusing``."""
         self._frame: str | None = None
         """Where its main thread stood when it was found not to answer."""
         self.turns = Turns()
@@ -160,8 +163,9 @@ class Keeper:
     async def hold(self, seconds: float) -> str:
         """Wait for the website to serve: ``go``, or ``down`` when it won't soon."""
         published = self.sandboxes.get(str(self.seen.lead))
-        if published and not await asyncio.to_thread(published.answers):
-            await self._find_again(published)
+        if published and not await asyncio.to_thread(published.answers) and self._refusing != published.name:
+            self._refusing = published.name
+            self._search = asyncio.create_task(self._find_again(published))  # for all who find that out, and may leave
 
         def answered() -> bool:
             return self._serves() or self._hopeless()
@@ -169,17 +173,17 @@ class Keeper:
         await self._wait_for(answered, seconds)
         return "go" if self._serves() else "down"
 
-    async def end(self) -> None:
-        """End every process of the website at once, whatever is wanted of it: the platform stops."""
+    async def leave(self) -> None:
+        """Stop watching; the processes go on."""
+        if self._search:
+            self._search.cancel()
         await asyncio.gather(*(watch.end() for watch in self._watches.values()))
         if self._starting:  # what comes of it nobody keeps; the supervisor looks for such
             await asyncio.gather(self._starting, return_exceptions=True)
-        await asyncio.gather(*(asyncio.to_thread(s.finish, self._limits.stop) for s in self.sandboxes.values()))
-        self.names.lead(Lead.NOWHERE)
 
     async def abandon(self) -> None:
-        """Stop watching; the processes go on and the next supervisor adopts them."""
-        await asyncio.gather(*(watch.end() for watch in self._watches.values()))
+        """Leave them to the next supervisor, which adopts them."""
+        await self.leave()
         for sandbox in self.sandboxes.values():
             sandbox.close()
 
@@ -225,7 +229,7 @@ class Keeper:
             self._fail(generation, lacking)
             return
         means = self._means
-        place = await means.starts.take(self.website.id, self._urgency())
+        place = await means.starts.take(self.website.id, self._urgency(), gather=not self.seen.served_once)
         website = self.wanted
         if website is None or not website.enabled:  # meanwhile somebody thought better of it
             place.leave()
@@ -277,30 +281,26 @@ class Keeper:
         return sandbox.publish()
 
     async def _find_again(self, sandbox: Sandboxed) -> None:
-        """The published socket refuses: lead to the one that its server made since, or replace the instance."""
-        if self._refusing == sandbox.name:
-            return  # another visitor's request found that out already
-        self._refusing = sandbox.name
-        try:
-            await self._look_for_socket(sandbox, time.monotonic() + _DEAF_SECONDS)
-        except (OSError, HereaboutsError):  # it can't be told now; whoever is held next looks again
-            self._refusing = ""
-            raise
-
-    async def _look_for_socket(self, sandbox: Sandboxed, deadline: float) -> None:
+        """The published socket refuses: lead to the one that its server made since, or have the instance replaced."""
+        deadline = time.monotonic() + _DEAF_SECONDS
         while self.seen.lead == sandbox.name and not sandbox.exited:
-            found = await asyncio.to_thread(sandbox.republish)
-            if found is not None:
-                self.names.lead(found[0])
-                sandbox.republished(*found)
-                self._refusing = ""
-                return
+            try:
+                found = await asyncio.to_thread(sandbox.republish)
+                if found is not None:
+                    self.names.lead(found[0])
+                    sandbox.republished(*found)
+                    self._refusing = ""
+                    break
+            except Exception:
+                log.exception("Could not look for the socket of %s; trying again.", sandbox.name)
+                await asyncio.sleep(_AFTER_ERROR_SECONDS)
+                continue
             if time.monotonic() > deadline and not sandbox.dying():
                 self._fail(sandbox.record.generation, DEAF)
-                self._move(sandbox.name, Phase.TERMINATING)
-                self._wake.set()
-                return
+                self.seen = lifecycle.deafened(self.seen, sandbox.name)
+                break
             await asyncio.sleep(0.05)
+        self._wake.set()
 
     async def _route(self, target: Lead) -> None:
         if target is not Lead.NOWHERE:

@@ -30,7 +30,7 @@ from hereabouts.supervisor.kernel import KernelLog
 from hereabouts.supervisor.means import Means
 from hereabouts.supervisor.questions import Certificates, Questions
 from hereabouts.supervisor.records import Records
-from hereabouts.supervisor.sandboxed import Sandboxed, is_instance, remove
+from hereabouts.supervisor.sandboxed import Sandboxed, finish, is_instance, remove
 from hereabouts.supervisor.stall import Stalls
 from hereabouts.supervisor.starts import StartQueue
 
@@ -151,7 +151,7 @@ class Supervisor:
         latest_first = sorted(wanted.values(), key=lambda website: logs.last_visit(self.config, website), reverse=True)
         for website in latest_first:
             with _going_on(f"Leading visitors of {website.domain}"):
-                self._ensure(website).names.lead_again()
+                self._ensure(website, observed.get(website.id)).names.lead_again()
         with _going_on("Taking over certificates"):
             await asyncio.to_thread(self._certificates.take_over, self._hosts, certified)
 
@@ -271,10 +271,10 @@ class Supervisor:
             for name in moved - certified:
                 await asyncio.to_thread(self._certificates.withdraw, name)
 
-    def _ensure(self, website: Website) -> Keeper:
+    def _ensure(self, website: Website, past: Observation | None = None) -> Keeper:
         keeper = self._keepers.get(website.id)
-        if keeper is None:
-            keeper = self._keepers[website.id] = Keeper(self._means, website)
+        if keeper is None:  # what is enabled starts anew; what is not goes on as before
+            keeper = self._keepers[website.id] = Keeper(self._means, website, past=None if website.enabled else past)
         try:
             keeper.want(website)
         finally:
@@ -365,14 +365,22 @@ class Supervisor:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await asyncio.gather(*(self._end(keeper) for keeper in self._keepers.values()))
-        left = await self._find_sandboxes()
-        await asyncio.gather(*(asyncio.to_thread(one.finish, self.config.stop_seconds) for one in left))
+        keepers = list(self._keepers.values())
+        await asyncio.gather(*(keeper.leave() for keeper in keepers))
+        await self._finish([sandbox for keeper in keepers for sandbox in keeper.sandboxes.values()])
+        for keeper in keepers:
+            with _going_on(f"Ending {keeper.website.domain}"):
+                keeper.names.lead(Lead.NOWHERE)
+        await self._finish(await self._find_sandboxes())
         await asyncio.to_thread(runtime.remove_groups, self.config)
 
-    async def _end(self, keeper: Keeper) -> None:
-        with _going_on(f"Ending {keeper.website.domain}"):
-            await keeper.end()
+    async def _finish(self, sandboxes: list[Sandboxed]) -> None:
+        await asyncio.to_thread(finish, sandboxes, self.config.stop_seconds)
+        await asyncio.gather(*(asyncio.to_thread(self._remove, sandbox.name) for sandbox in sandboxes))
+
+    def _remove(self, name: str) -> None:
+        with _going_on(f"Removing what is left of {name}"):
+            remove(self.config, name)
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ def limits(config: Config) -> Limits:
         start=config.start_seconds,
         drain=config.drain_seconds,
         stop=config.stop_seconds,
+        hold=config.hold_seconds,
         crash_limit=config.crash_limit,
         crash_pause=config.crash_pause_seconds,
     )

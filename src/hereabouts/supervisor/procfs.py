@@ -11,6 +11,7 @@ import re
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ _UNIX_LISTENS = 0x10000
 """SO_ACCEPTCON in the flags of a unix socket."""
 _EXITING, _KILL = 0x4, 1 << signal.SIGKILL - 1
 """PF_EXITING in a process's flags; KILL among the signals that it is about to see."""
-_ROW = re.compile(r"([0-9a-f]+): [0-9A-F]{8} [0-9A-F]{8} ([0-9A-F]{8}) ([0-9A-F]{4}) ([0-9A-F]{2}) +(\d+) (.+)")
+_ROW = re.compile(r"[0-9a-f]+: [0-9A-F]{8} [0-9A-F]{8} ([0-9A-F]{8}) ([0-9A-F]{4}) ([0-9A-F]{2}) +(\d+) (.+)")
 _TABLE_BYTES = 1 << 20
 """So much is read of the table of a sandbox's own sockets."""
 _DESCRIPTORS = 20_000
@@ -36,7 +37,6 @@ _TICKS, _PAGE_BYTES = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 class _Row(NamedTuple):
     """A unix socket. One that waits to be accepted has the inode 0."""
 
-    number: str
     flags: str
     type: str
     state: str
@@ -76,9 +76,22 @@ def connections(pid: int, path: str) -> int:
     return waiting + held
 
 
-def waiting_connections() -> dict[str, str]:
-    """The connections from this machine's namespace that no server has accepted yet: their path by their number."""
-    return {row.number: row.path for row in _machine.rows() if row.state == _CONNECTING}
+class Queue(NamedTuple):
+    """Connections from this machine's namespace at one path: how many wait to be accepted, the inodes of the others."""
+
+    waiting: int
+    accepted: frozenset[str]
+
+
+def queues() -> dict[str, Queue]:
+    """The queues of all paths at which a connection waits."""
+    rows = _machine.rows()
+    waiting = Counter(row.path for row in rows if row.state == _CONNECTING)
+    accepted: dict[str, set[str]] = {path: set() for path in waiting}
+    for row in rows:
+        if row.path in accepted and row.state == _CONNECTED:
+            accepted[row.path].add(row.inode)
+    return {path: Queue(count, frozenset(accepted[path])) for path, count in waiting.items()}
 
 
 def unix_listeners(pid: int) -> list[str]:

@@ -10,7 +10,8 @@ import secrets
 import select
 import signal
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -277,20 +278,6 @@ class Sandboxed:
         with suppress(OSError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
-    def finish(self, seconds: float) -> None:
-        """End the sandbox and remove it: TERM, and KILL after so many seconds (at once before it served)."""
-        self.terminate()
-        if self.record.phase in COMING:
-            self.kill()
-        ended = select.poll()  # which takes descriptors of any number
-        ended.register(self.pidfd, select.POLLIN)
-        if not ended.poll(seconds * 1000):
-            self.kill()
-            ended.poll(seconds * 1000)
-        self.reap()
-        self.close()
-        remove(self.config, self.name)
-
     def reap(self) -> Ended:
         """How the process ended, once its pidfd is readable."""
         try:
@@ -318,6 +305,34 @@ class Sandboxed:
 def is_instance(name: str) -> bool:
     """Whether a sandbox of this name is an instance of a website; consoles are none."""
     return _NAME.fullmatch(name) is not None
+
+
+def finish(sandboxes: Sequence[Sandboxed], seconds: float) -> None:
+    """End sandboxes: TERM to all, KILL to those that run after so many seconds (at once before they served)."""
+    for sandbox in sandboxes:
+        sandbox.terminate()
+        if sandbox.record.phase in COMING:
+            sandbox.kill()
+    for sandbox in _running_after(sandboxes, seconds):
+        sandbox.kill()
+    _running_after(sandboxes, seconds)
+    for sandbox in sandboxes:
+        sandbox.reap()
+        sandbox.close()
+
+
+def _running_after(sandboxes: Sequence[Sandboxed], seconds: float) -> list[Sandboxed]:
+    """Those that have not ended when the time is up."""
+    running = {sandbox.pidfd: sandbox for sandbox in sandboxes}
+    ended = select.poll()  # which takes descriptors of any number
+    for pidfd in running:
+        ended.register(pidfd, select.POLLIN)
+    deadline = time.monotonic() + seconds
+    while running and (left := deadline - time.monotonic()) > 0:
+        for pidfd, _ in ended.poll(left * 1000):
+            ended.unregister(pidfd)
+            del running[pidfd]
+    return list(running.values())
 
 
 def remove(config: Config, name: str) -> None:

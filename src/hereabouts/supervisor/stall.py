@@ -21,26 +21,31 @@ _FRAME = re.compile(r"^ {4}(\S.*) \((.+):(\d+)\)$")
 
 
 class Stalls:
-    """Which requests wait at which socket, and since when; looked at once a tick for all websites."""
+    """At which sockets requests wait, and since when none was accepted; looked at once a tick for all websites."""
 
     def __init__(self) -> None:
+        self._queues: dict[str, procfs.Queue] = {}
         self._since: dict[str, float] = {}
-        self._paths: dict[str, list[str]] = {}
         self._threads = ThreadPoolExecutor(2, "py-spy")  # of its own: nothing else waits for what takes this long
 
     def look(self, now: float) -> None:
-        """Take note of the connections that wait to be accepted. ``now`` is in seconds, monotonic."""
-        # A name that is not absolute may be that of any website's socket.
-        waiting = {number: path for number, path in procfs.waiting_connections().items() if path.startswith("/")}
-        self._since = {number: self._since.get(number, now) for number in waiting}
-        self._paths = {}
-        for number, path in waiting.items():
-            self._paths.setdefault(path, []).append(number)
+        """Take note of the connections that wait to be accepted. ``now`` is in seconds, monotonic.
+
+        The kernel's names of connections come again, so none of them is known by its name. They are accepted in their
+        order: while somebody waits and no new one is accepted, the first has been waiting all the time.
+        """
+        before, self._queues = self._queues, procfs.queues()
+        self._since = {
+            path: self._since[path] if path in before and queue.accepted <= before[path].accepted else now
+            for path, queue in self._queues.items()
+            if path.startswith("/")  # another name may be that of any website's socket
+        }
 
     def waiting(self, path: str, now: float) -> tuple[int, float]:
-        """How many wait at the socket that was bound under this path, and the longest of their waits."""
-        numbers = self._paths.get(path, [])
-        return len(numbers), max((now - self._since[number] for number in numbers), default=0.0)
+        """How many wait at the socket that was bound under this path, and for how long the first of them has."""
+        if path not in self._since:
+            return 0, 0.0
+        return self._queues[path].waiting, now - self._since[path]
 
     async def main_thread(self, pid: int) -> str | None:
         """Where a Python process's main thread stands, as ``function (file:line)``; None when it can't be seen."""

@@ -37,13 +37,14 @@ class StartQueue:
         self._free = places
         self._waiters: list[_Waiter] = []
 
-    async def take(self, key: int, urgency: float) -> Place:
-        """Wait for a place; what is urgent waits for none. ``key`` is what ``hurry`` names."""
+    async def take(self, key: int, urgency: float, *, gather: bool = True) -> Place:
+        """Wait for a place; what is urgent waits for none. ``key`` is what ``hurry`` names. Who does not ``gather``
+        takes a place that is free at once."""
         if urgency == URGENT:
             return Place(None)
         waiter = _Waiter(key, urgency, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
-        asyncio.get_running_loop().call_later(_GATHER_SECONDS, self.admit, 0)
+        asyncio.get_running_loop().call_later(_GATHER_SECONDS if gather else 0.0, self.admit, 0)
         try:
             await waiter.turn
         except asyncio.CancelledError:
