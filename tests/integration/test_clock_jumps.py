@@ -87,8 +87,8 @@ def place(clock: Clock) -> Iterator[Platform]:
         "NGINX": str(clock.nginx), "RATE_LIMIT": str(RATE_LIMIT), "HOLD_SECONDS": str(HOLD_SECONDS),
         "RESPONSE_SECONDS": str(HOLD_SECONDS // 2),  # who is held is silent for longer than a website may be
     }  # fmt: skip
-    nowhere = f"https://127.0.0.1:{free_port()}/"  # no authority is there
-    with platform(clock.environ, ACME_DIRECTORY=nowhere, **settings) as made:
+    nowhere = f"127.0.0.1:{free_port()}"  # neither an authority is there nor a name server
+    with platform(clock.environ, ACME_DIRECTORY=f"https://{nowhere}/", RESOLVERS=nowhere, **settings) as made:
         yield made
 
 
@@ -246,7 +246,7 @@ def test_an_order_that_failed_ahead_of_time_does_not_wait_for_that_time(
         url = f"{place.api}/api/v1/user/erin/domains/{domain}/ssl/"
         answer = erin.session.post(url, json={"cert_type": "letsencrypt-auto-renew"})
         assert answer.status_code == 503, answer.text
-        tries = _tries(place, domain)
+        tries = wait_for(lambda: _tries(place, domain), what="it failed")
         clock.jump("+0")
         wait_for(lambda: _tries(place, domain) > tries, what="the next try")
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -64,16 +68,52 @@ def test_where_one_was_accepted_nobody_has_waited_before(server: Server) -> None
         stalls.look(now)
         assert stalls.waiting(server.path, now) == (1, 0)
         server.accept()
+        server.waits(0)
 
 
-def test_where_one_leaves_the_others_go_on_waiting(server: Server) -> None:
-    stalls = Stalls()
-    accepted, first, _ = server.come(), server.come(), server.come()
-    server.accept()
-    server.waits(2)
-    stalls.look(100)
-    first.close()
-    accepted.close()
+def test_of_a_server_that_closes_each_connection_some_glances_see_one(server: Server) -> None:
+    """Though those who wait at each look are others, with the names that the kernel gave to the ones before."""
+    stalls, done = Stalls(), threading.Event()
+
+    def serve() -> None:
+        while not done.is_set():
+            server.come()
+            server.come()
+            with server.listener.accept()[0]:
+                time.sleep(0.005)
+            with server.listener.accept()[0]:
+                server.come()
+                time.sleep(0.005)
+                server.listener.accept()[0].close()
+
+    server.come()
     server.waits(1)
+    stalls.look(100)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(serve)
+        try:
+            assert asyncio.run(stalls.moves(server.path))
+        finally:
+            done.set()
+
+
+def test_where_nobody_is_accepted_no_glance_sees_one(server: Server) -> None:
+    stalls = Stalls()
+    server.come()
+    server.waits(1)
+    stalls.look(100)
+    assert not asyncio.run(stalls.moves(server.path))
+
+
+def test_where_one_that_was_accepted_ends_the_others_go_on_waiting(server: Server) -> None:
+    stalls = Stalls()
+    visitor, accepted = server.come(), server.accept()
+    server.come()
+    server.waits(1)
+    stalls.look(100)
+    visitor.close()
+    accepted.close()
+    server.come()
+    server.waits(2)
     stalls.look(105)
-    assert stalls.waiting(server.path, 105) == (1, 5)
+    assert stalls.waiting(server.path, 105) == (2, 5)

@@ -62,7 +62,9 @@ class Config:
     start_seconds: float = _setting(60, "time a website has to listen on its socket", low=1, high=3600)
     answer_seconds: float = _setting(20, "time the API waits for a website to serve", low=0, high=300)
     hold_seconds: float = _setting(30, "time a visitor is held while a website starts", low=0, high=300)
-    drain_seconds: float = _setting(30, "time an old process has to finish its requests, WebSockets and streams included", low=0, high=3600)
+    drain_seconds: float = _setting(
+        30, "time an old process has to finish its requests, WebSockets and streams included", low=0, high=3600
+    )
     stop_seconds: float = _setting(10, "time a process has to end after TERM", low=0.1, high=600)
     crash_limit: int = _setting(5, "failures in a row that make a website crashed", low=1, high=1000)
     crash_pause_seconds: float = _setting(300, "pause between tries of a crashed website", low=1, high=86_400)

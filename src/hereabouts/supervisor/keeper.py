@@ -152,6 +152,8 @@ class Keeper:
         trouble = None
         if seconds >= PATIENCE_SECONDS:
             if self.seen.trouble is None:
+                if await stalls.moves(sandbox.bound):
+                    return
                 self._frame = await stalls.main_thread(sandbox.pid)
             trouble = explain_stall(waiting, seconds, self._frame)
             if self.seen.trouble is None:

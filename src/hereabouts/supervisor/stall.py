@@ -15,6 +15,8 @@ from hereabouts.supervisor import procfs
 
 PATIENCE_SECONDS = 8.0
 """A request that waits to be accepted for so long is told of."""
+_GLANCES, _GLANCE_SECONDS = 20, 0.1
+"""How often a queue that seems to stand still is looked at once more, and how long after each other."""
 _PY_SPY_SECONDS = 5.0
 _DUMP_BYTES = 1 << 20
 _FRAME = re.compile(r"^ {4}(\S.*) \((.+):(\d+)\)$")
@@ -46,6 +48,18 @@ class Stalls:
         if path not in self._since:
             return 0, 0.0
         return self._queues[path].waiting, now - self._since[path]
+
+    async def moves(self, path: str) -> bool:
+        """Whether somebody is accepted there after all: where a server closes each connection after its answer, a look
+        now and then may see none of those that came in between."""
+        before = self._queues.get(path)
+        for _ in range(_GLANCES):
+            queue = procfs.queues().get(path)
+            if before is None or queue is None or not queue.accepted <= before.accepted:
+                self._since.pop(path, None)
+                return True
+            await asyncio.sleep(_GLANCE_SECONDS)
+        return False
 
     async def main_thread(self, pid: int) -> str | None:
         """Where a Python process's main thread stands, as ``function (file:line)``; None when it can't be seen."""

@@ -44,7 +44,10 @@ class StartQueue:
             return Place(None)
         waiter = _Waiter(key, urgency, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
-        asyncio.get_running_loop().call_later(_GATHER_SECONDS if gather else 0.0, self.admit, 0)
+        if gather:
+            asyncio.get_running_loop().call_later(_GATHER_SECONDS, self.admit, 0)
+        else:
+            self.admit(0)
         try:
             await waiter.turn
         except asyncio.CancelledError:
