@@ -35,7 +35,8 @@ from hereabouts.daemons import health, processes, record
 from hereabouts.sandbox import runtime
 
 CONVERGE_SECONDS = 5.0
-SITES = ("one", "two", "three")
+SITES: dict[str, dict[str, object]] = {"one": {}, "two": {"health_path": "/"}, "three": {"stop_first": True}}
+"""What is set for each of them: their new processes come up in different ways."""
 APP = """\
 import os
 async def app(scope, receive, send):
@@ -292,9 +293,9 @@ def play(seconds: float, seed: int) -> Chaos:
         account = Account(made, "demo", made.cli("token", "create", "demo").stdout.strip())
         account.write("chaos.py", APP)
         chaos = Chaos(made, account, seed)
-        for name in SITES:
+        for name, settings in SITES.items():
             domain = f"{name}-demo.localhost"
-            chaos.ids[domain] = account.create(COMMAND, domain)["id"]
+            chaos.ids[domain] = account.create("", domain, webapp={"command": COMMAND, **settings})["id"]
         with chaos.visits.coming(made.http, chaos.domains, seed):
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:
