@@ -1,89 +1,45 @@
-"""The units that `hereabouts install` writes are valid, and the platform runs as they say.
-
-Where tests run, systemd need not: a few lines here start and signal processes as it would.
-"""
+"""The units that `hereabouts install` writes are valid, and the platform runs, boots and is upgraded as they say."""
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from configparser import ConfigParser
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from hereabouts.daemons import up
-from hereabouts.sandbox import network
+from hereabouts import poke
+from hereabouts.daemons import record, up
+from hereabouts.errors import PlatformNotRunning
 from tests.integration.sites import PLAIN, sandboxes, server_pid
-from tests.platform import QUICK, Platform, wait_for
-
-SERVICES = ("supervisor", "control", "certificates", "nginx")
-PREPARE = "hereabouts-prepare.service"
-
-
-@dataclass
-class Manager:
-    """What systemd does with the units in a directory."""
-
-    directory: Path
-    platform: Platform
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    def unit(self, name: str) -> dict[str, str]:
-        """The settings of its section [Service]."""
-        parser = ConfigParser(strict=False, interpolation=None)
-        parser.optionxform = str  # type: ignore[assignment,method-assign]
-        parser.read(self.directory / name)
-        return dict(parser["Service"])
-
-    def start(self, name: str) -> None:
-        unit = self.unit(name)
-        lines = shlex.split(Path(unit["EnvironmentFile"]).read_text(encoding="utf-8"))
-        environ = {"PATH": os.environ["PATH"], **dict(line.split("=", 1) for line in lines)}
-        log = unit.get("StandardOutput", f"append:{self.directory}/journal").removeprefix("append:")
-        with Path(log).open("ab") as output:
-            self.processes[name] = subprocess.Popen(
-                shlex.split(unit["ExecStart"]), env=environ, cwd="/", stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output, start_new_session=True,
-            )  # fmt: skip
-
-    def end(self, name: str, number: signal.Signals | None = None) -> int:
-        """Send a signal, by default what a stop sends; returns the exit code."""
-        process = self.processes.pop(name)
-        process.send_signal(number or signal.Signals[self.unit(name).get("KillSignal", "SIGTERM")])
-        return process.wait(60)
+from tests.integration.test_changes import visitors
+from tests.platform import Account, Platform, wait_for
+from tests.systemd import SERVICES, Manager, installed, unit_of
 
 
 @pytest.fixture
 def manager() -> Iterator[Manager]:
     """All of a platform's units are started, as at boot."""
-    with tempfile.TemporaryDirectory(prefix="hereabouts-", ignore_cleanup_errors=True) as name:
-        Path(name).chmod(0o755)
-        made = Manager(Path(name) / "units", Platform(Path(name), QUICK))
-        made.platform.cli("install", "--directory", str(made.directory))
-        try:
-            made.start(PREPARE)
-            assert made.processes.pop(PREPARE).wait(60) == 0, (made.directory / "journal").read_text(encoding="utf-8")
-            for service in SERVICES:
-                made.start(_unit(service))
-            wait_for(lambda: up.answers(made.platform.config), 60, "the platform answers")
-            yield made
-        finally:
-            if _unit("supervisor") in made.processes:
-                made.end(_unit("supervisor"), signal.SIGTERM)
-            for service in list(made.processes):
-                made.end(service)
-            network.release(made.platform.config)
+    with installed() as made:
+        made.boot()
+        yield made
 
 
-def _unit(service: str) -> str:
-    return f"hereabouts-{service}.service"
+def _alice(manager: Manager) -> Account:
+    """An account with a website that runs."""
+    alice = manager.platform.account("alice")
+    alice.write("main.py", PLAIN)
+    website = alice.create("/usr/bin/python3 main.py")
+    assert website["state"]["status"] == "running", website["state"]
+    return alice
+
+
+def _pids(manager: Manager) -> dict[str, int]:
+    return {name: process.pid for name, process in record.units(manager.platform.config).items()}
 
 
 def test_the_units_are_valid(running: Platform, tmp_path: Path) -> None:
@@ -96,20 +52,18 @@ def test_the_units_are_valid(running: Platform, tmp_path: Path) -> None:
 
 
 def test_the_platform_runs_by_its_units(manager: Manager) -> None:
-    made, supervisor = manager.platform, _unit("supervisor")
-    alice = made.account("alice")
-    alice.write("main.py", PLAIN)
-    website = alice.create("/usr/bin/python3 main.py")
-    assert website["state"]["status"] == "running", website["state"]
+    made, supervisor = manager.platform, unit_of("supervisor")
+    alice = _alice(manager)
+    website = alice.get(alice.domain)
 
     # What looks at the platform finds its processes and their logs.
     found = json.loads(made.cli("status", "--json").stdout)["processes"]
     assert {each["name"]: each["pid"] for each in found} == {
-        service: manager.processes[_unit(service)].pid for service in SERVICES
+        service: manager.processes[unit_of(service)].pid for service in SERVICES
     }
     checks = {check["name"]: check for check in json.loads(made.cli("doctor", "--json", check=False).stdout)}
     assert checks[f"port {made.https}"]["found"] == "in use by this platform"
-    assert manager.unit(supervisor)["StandardOutput"] == f"append:{made.config.platform_log('supervisor')}"
+    assert manager.section(supervisor)["StandardOutput"] == f"append:{made.config.platform_log('supervisor')}"
     refused = made.cli("up", check=False)
     assert refused.returncode == 1
     assert "systemd runs the platform" in refused.stderr
@@ -122,6 +76,43 @@ def test_the_platform_runs_by_its_units(manager: Manager) -> None:
     wait_for(lambda: alice.call("POST", f"{alice.domain}/reload/").status_code == 200, what="the next one reloads it")
     assert made.visit(alice.domain).status_code == 200
     wait_for(lambda: pid not in [each["pid"] for each in sandboxes(made, website)], what="the old process has ended")
-    assert manager.unit(supervisor)["Restart"] == "on-failure"
-    assert manager.end(supervisor, signal.SIGTERM) == 0
+    assert manager.section(supervisor)["Restart"] == "on-failure"
+    process = manager.processes[supervisor]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
     assert list(made.config.instances.iterdir()) == []
+
+
+def test_each_is_started_again_alone_and_websites_go_on(manager: Manager) -> None:
+    made, alice = manager.platform, _alice(manager)
+    website = server_pid(made, alice.get(alice.domain))
+    back: dict[str, Callable[[], bool]] = {
+        "control": lambda: up.answers(made.config),
+        "certificates": lambda: _says_how_it_is(made.config.certificates_socket),
+        "supervisor": lambda: _says_how_it_is(made.config.supervisor_socket),
+    }
+    restart = {service: manager.section(unit_of(service))["Restart"] for service in SERVICES}
+    assert restart == {**dict.fromkeys(SERVICES, "always"), "supervisor": "on-failure"}
+    for service, answers in back.items():
+        with visitors(made, alice.domain):
+            _kill(manager, service)
+            wait_for(answers, what=f"{service} answers")
+    _kill(manager, "nginx")  # whose visitors of that moment nobody can help
+    wait_for(lambda: up.answers(made.config), what="nginx lets visitors in")
+    assert made.visit(alice.domain).status_code == 200
+    assert server_pid(made, alice.get(alice.domain)) == website
+    assert alice.call("POST", f"{alice.domain}/reload/").status_code == 200
+
+
+def _says_how_it_is(path: Path) -> bool:
+    with suppress(PlatformNotRunning):
+        return bool(poke.ask(path, "status", seconds=2))
+    return False
+
+
+def _kill(manager: Manager, service: str) -> None:
+    """KILL one, and see that it is started again and no other is."""
+    before = _pids(manager)
+    os.kill(before[service], signal.SIGKILL)
+    wait_for(lambda: _pids(manager).get(service) not in (before[service], None), what=f"{service} is started again")
+    assert {name for name, pid in _pids(manager).items() if pid != before[name]} == {service}
