@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from hereabouts import poke
 from hereabouts.daemons import record, up
 from hereabouts.errors import PlatformNotRunning
+from tests.integration.api.test_postgresql import PASSWORD, Server
 from tests.integration.sites import PLAIN, sandboxes, server_pid
 from tests.integration.test_changes import visitors
 from tests.platform import Account, Platform, wait_for
-from tests.systemd import SERVICES, Manager, installed, unit_of
+from tests.systemd import PREPARE, SERVICES, Manager, installed, unit_of
 
 
 @pytest.fixture
@@ -27,6 +32,13 @@ def manager() -> Iterator[Manager]:
     with installed() as made:
         made.boot()
         yield made
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A PostgreSQL server that is not started yet."""
+    with tempfile.TemporaryDirectory(prefix="hereabouts-postgresql-") as name:
+        yield Server(Path(name))
 
 
 def _alice(manager: Manager) -> Account:
@@ -49,6 +61,16 @@ def test_the_units_are_valid(running: Platform, tmp_path: Path) -> None:
     done = subprocess.run(["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "hereabouts.env").stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_is_begun_before_the_disk_of_the_data_is_there(running: Platform, tmp_path: Path) -> None:
+    """Else a new, empty installation would be made below the place where the disk belongs."""
+    running.cli("install", "--directory", str(tmp_path))
+    units = Manager(tmp_path, running)
+    assert str(running.config.data_dir) in shlex.split(units.section(PREPARE, "Unit")["RequiresMountsFor"])
+    for service in SERVICES:
+        unit = units.section(unit_of(service), "Unit")
+        assert unit["Requires"] == unit["After"] == PREPARE
 
 
 def test_the_platform_runs_by_its_units(manager: Manager) -> None:
@@ -116,3 +138,45 @@ def _kill(manager: Manager, service: str) -> None:
     os.kill(before[service], signal.SIGKILL)
     wait_for(lambda: _pids(manager).get(service) not in (before[service], None), what=f"{service} is started again")
     assert {name for name, pid in _pids(manager).items() if pid != before[name]} == {service}
+
+
+def test_a_database_that_comes_later_than_the_platform_is_waited_for(server: Server) -> None:
+    """Nobody is there; then somebody who takes no connections yet, as after a crash; then all is well."""
+    with installed(DATABASE=server.address()) as manager:
+        prepare = manager.start(PREPARE)
+        waits = "The database does not answer yet; waiting for it: "
+        wait_for(lambda: re.search(f"{waits}.*refused", manager.said()), what="it says that it waits")
+        server.start_recovery()
+        try:
+            wait_for(lambda: re.search(f"{waits}.*not accepting connections", manager.said()), what="it waits on")
+            assert prepare.poll() is None
+        finally:
+            server.end_recovery()
+        server.start()
+        try:
+            assert prepare.wait(60) == 0, manager.said()
+            assert PASSWORD not in manager.said()
+        finally:
+            server.stop()
+
+
+def test_what_time_does_not_mend_fails_at_once(server: Server) -> None:
+    server.start()
+    try:
+        right = server.address()
+        for address, words in {
+            right.replace(quote(PASSWORD, safe=""), "wrong"): "password authentication failed",
+            server.address("none"): 'database "none" does not exist',
+            f"{right}?nonsense=1": "nonsense",
+        }.items():
+            with installed(DATABASE=address) as manager:
+                assert manager.start(PREPARE).wait(60) == 1, manager.said()
+                assert words in manager.said()
+                assert "waiting" not in manager.said()
+        with installed() as manager:
+            settings = manager.directory / "hereabouts.env"
+            settings.write_text(settings.read_text(encoding="utf-8") + 'HEREABOUTS_MEMORY="1"\n', encoding="utf-8")
+            assert manager.start(PREPARE).wait(60) == 1
+            assert "there is no such setting" in manager.said()
+    finally:
+        server.stop()

@@ -14,7 +14,7 @@ from hereabouts.errors import HereaboutsError
 def main(name: str, *, unit: bool = False) -> int:
     """Run one process to its end, as a ``unit`` of systemd's or not.
 
-    A message for people goes to standard error, exit code 1.
+    A message for people goes to standard error as one line, exit code 1.
     """
     try:
         settings = config.load()
@@ -48,7 +48,7 @@ def main(name: str, *, unit: bool = False) -> int:
             first_run.main(settings, name)
         return 0
     except HereaboutsError as error:
-        print(error, file=sys.stderr)
+        print(" ".join(str(error).split()), file=sys.stderr)
         return 1
     except Exception:
         traceback.print_exc()

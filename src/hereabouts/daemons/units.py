@@ -25,16 +25,19 @@ Wants=hereabouts-supervisor.service hereabouts-control.service hereabouts-nginx.
 WantedBy=multi-user.target
 """
 
+# Nothing starts again what requires a unit that failed: so it takes its time where waiting helps.
 _PREPARE = """\
 [Unit]
 Description=Hereabouts: directories, database, certificates and network
-After=network-online.target
+After=network-online.target postgresql.service
 Wants=network-online.target
+RequiresMountsFor={places}
 PartOf={target}
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+TimeoutStartSec=infinity
 EnvironmentFile={environment}
 ExecStart={python} -m hereabouts.daemons machine
 """
@@ -95,7 +98,8 @@ def install(config: Config, directory: Path = DIRECTORY) -> list[Path]:
 def render(config: Config, settings: Path) -> dict[str, str]:
     """The units by name; ``settings`` is the file with their environment."""
     common = {"target": TARGET, "environment": _plain(settings), "python": _plain(shlex.quote(sys.executable))}
-    units = {TARGET: _TARGET, "hereabouts-prepare.service": _PREPARE.format(**common)}
+    places = _plain(shlex.join(str(path) for path in (config.data_dir, config.run_dir, Path(sys.prefix))))
+    units = {TARGET: _TARGET, "hereabouts-prepare.service": _PREPARE.format(places=places, **common)}
     for name, (description, extra) in _SERVICES.items():
         log = _plain(config.platform_log(name))
         units[f"hereabouts-{name}.service"] = _SERVICE.format(

@@ -57,11 +57,28 @@ class Server:
         return f"postgresql://hereabouts:{quote(PASSWORD, safe='')}@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:
+        self._run()
+        wait_for(lambda: self._state() == 0)
+
+    def start_recovery(self) -> None:
+        """Start it as one that recovers from a crash, without an end, and takes no connections."""
+        (self._place / "data" / "standby.signal").touch()
+        self._run("-c", "hot_standby=off")
+        wait_for(lambda: self._state() == 1)
+
+    def end_recovery(self) -> None:
+        self.stop()
+        (self._place / "data" / "standby.signal").unlink()
+
+    def _run(self, *options: str) -> None:
         place, port = self._place, str(self._port)
         argv = [self._programs / "postgres", "-D", place / "data", "-F", "-k", place, "-p", port, "-h", "127.0.0.1"]
-        self._process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, **self._who)
-        ready = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", port]
-        wait_for(lambda: subprocess.run(ready, check=False).returncode == 0)
+        self._process = subprocess.Popen([*argv, *options], stderr=subprocess.DEVNULL, **self._who)
+
+    def _state(self) -> int:
+        """As pg_isready(1) has it: 0 takes connections, 1 refuses them, 2 is not there."""
+        asked = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port)]
+        return subprocess.run(asked, check=False).returncode
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)  # a fast shutdown, postgres(1)
