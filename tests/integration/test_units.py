@@ -7,10 +7,11 @@ import os
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,9 +22,11 @@ from hereabouts.daemons import record, up
 from hereabouts.errors import PlatformNotRunning
 from tests.integration.api.test_postgresql import PASSWORD, Server
 from tests.integration.sites import PLAIN, sandboxes, server_pid
-from tests.integration.test_changes import visitors
+from tests.integration.test_changes import applied, refuses, to_the_version_before, visitors
 from tests.platform import Account, Platform, wait_for
 from tests.systemd import PREPARE, SERVICES, Manager, installed, unit_of
+
+OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
 
 
 @pytest.fixture
@@ -70,7 +73,8 @@ def test_nothing_is_begun_before_the_disk_of_the_data_is_there(running: Platform
     assert str(running.config.data_dir) in shlex.split(units.section(PREPARE, "Unit")["RequiresMountsFor"])
     for service in SERVICES:
         unit = units.section(unit_of(service), "Unit")
-        assert unit["Requires"] == unit["After"] == PREPARE
+        assert unit["Requires"] == unit["After"] == PREPARE  # so it must not be restarted by itself:
+    assert units.section(PREPARE, "Unit")["RefuseManualStop"] == "yes"
 
 
 def test_the_platform_runs_by_its_units(manager: Manager) -> None:
@@ -138,6 +142,67 @@ def _kill(manager: Manager, service: str) -> None:
     os.kill(before[service], signal.SIGKILL)
     wait_for(lambda: _pids(manager).get(service) not in (before[service], None), what=f"{service} is started again")
     assert {name for name, pid in _pids(manager).items() if pid != before[name]} == {service}
+
+
+def _procedure() -> list[str]:
+    """The commands that docs/operating.md gives for an upgrade under systemd, without sudo and comments."""
+    text = OPERATING.read_text(encoding="utf-8").partition("### Upgrade under systemd\n")[2]
+    block = text.partition("```console\n")[2].partition("```")[0]
+    lines = [line.removeprefix("$ ").removeprefix("sudo ").partition("  #")[0] for line in block.splitlines()]
+    return [line.strip() for line in lines]
+
+
+def _upgrade(manager: Manager, commands: list[str]) -> str | None:
+    """Carry the procedure out; returns the command that failed, which ends it."""
+    for line in commands:
+        program, _, words = line.partition(" ")
+        if line == ".venv/bin/hereabouts install":
+            manager.install()
+        elif program == "systemctl":
+            if manager.obey(words):
+                return line
+        else:  # the code is the same here
+            assert program in ("cd", "git", ".venv/bin/pip"), line
+    return None
+
+
+def test_an_upgrade_as_documented_is_noticed_by_no_visitor(manager: Manager) -> None:
+    """With a setting of nginx and the tables changed. One that fails leaves all as it was."""
+    made, commands, alice = manager.platform, _procedure(), _alice(manager)
+    instances, before = sorted(made.config.instances.iterdir()), _pids(manager)
+    assert set(before) == set(SERVICES)
+    made.settings["HEREABOUTS_BODY_MB"] = "1"
+    to_the_version_before(made)
+    with closing(sqlite3.connect(made.config.sqlite_file)) as database, database:
+        database.execute("CREATE TABLE control_auditentry (id integer)")  # the migration would make it
+    with visitors(made, alice.domain):
+        assert _upgrade(manager, commands) == "systemctl reload hereabouts-prepare"
+        assert "the upgrade failed: " in manager.said()
+        assert _pids(manager) == before
+        with closing(sqlite3.connect(made.config.sqlite_file)) as database, database:
+            database.execute("DROP TABLE control_auditentry")
+        assert _upgrade(manager, commands) is None
+        wait_for(lambda: refuses(made, alice.domain, 2 << 20), what="nginx has the new limit")
+        wait_for(lambda: _says_how_it_is(made.config.supervisor_socket), what="the new supervisor answers")
+        wait_for(lambda: up.answers(made.config), what="control answers")
+    after = wait_for(lambda: len(pids := _pids(manager)) == len(SERVICES) and pids, what="all run")
+    assert {name for name in SERVICES if after[name] == before[name]} == {"nginx"}
+    assert sorted(made.config.instances.iterdir()) == instances
+    assert applied(made)
+    assert alice.call("POST", f"{alice.domain}/reload/").status_code == 200
+
+
+def test_an_nginx_that_would_refuse_its_configuration_is_told_nothing(manager: Manager) -> None:
+    made, alice = manager.platform, _alice(manager)
+    certificate = made.config.certificates / "local" / "localhost.pem"
+    kept = certificate.rename(certificate.with_name("kept"))
+    before = _pids(manager)
+    with visitors(made, alice.domain):
+        assert manager.reload(unit_of("nginx")) == 1
+        assert "nginx refuses its configuration" in made.config.platform_log("nginx").read_text(encoding="utf-8")
+        kept.rename(certificate)
+        assert manager.reload(unit_of("nginx")) == 0
+    assert _pids(manager) == before
 
 
 def test_a_database_that_comes_later_than_the_platform_is_waited_for(server: Server) -> None:

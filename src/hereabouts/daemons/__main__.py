@@ -38,6 +38,10 @@ def main(name: str, *, unit: bool = False) -> int:
             from hereabouts.daemons import ingress
 
             ingress.run(settings)
+        elif name == "nginx-reload":
+            from hereabouts.daemons import ingress
+
+            ingress.renew(settings)
         elif name == "machine":
             from hereabouts.daemons import ground
 

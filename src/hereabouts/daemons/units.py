@@ -25,6 +25,7 @@ Wants=hereabouts-supervisor.service hereabouts-control.service hereabouts-nginx.
 WantedBy=multi-user.target
 """
 
+# What requires it is stopped and restarted with it: so it is done again by a reload, and never restarted by itself.
 # Nothing starts again what requires a unit that failed: so it takes its time where waiting helps.
 _PREPARE = """\
 [Unit]
@@ -33,6 +34,7 @@ After=network-online.target postgresql.service
 Wants=network-online.target
 RequiresMountsFor={places}
 PartOf={target}
+RefuseManualStop=yes
 
 [Service]
 Type=oneshot
@@ -40,6 +42,7 @@ RemainAfterExit=yes
 TimeoutStartSec=infinity
 EnvironmentFile={environment}
 ExecStart={python} -m hereabouts.daemons machine
+ExecReload={python} -m hereabouts.daemons machine
 """
 
 _SERVICE = """\
@@ -68,7 +71,11 @@ _SERVICES: Mapping[str, tuple[str, str]] = {
     ),
     "control": ("the API and the dashboard", "Restart=always\nTimeoutStopSec=15"),
     "certificates": ("certificates from an authority", "Restart=always\nTimeoutStopSec=15"),
-    "nginx": ("the ingress", "Restart=always\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=45"),
+    "nginx": (
+        "the ingress",
+        "Restart=always\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=45\n"
+        "ExecReload={python} -m hereabouts.daemons nginx-reload",
+    ),
 }
 
 
@@ -103,7 +110,7 @@ def render(config: Config, settings: Path) -> dict[str, str]:
     for name, (description, extra) in _SERVICES.items():
         log = _plain(config.platform_log(name))
         units[f"hereabouts-{name}.service"] = _SERVICE.format(
-            name=name, description=description, extra=extra, log=log, **common
+            name=name, description=description, extra=extra.format(**common), log=log, **common
         )
     return units
 
