@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := nginx libnginx-mod-http-lua lua-resty-core runc nftables iproute2 virtualenvwrapper \
 	golang-github-containers-common ca-certificates python3-venv
-TEST_PACKAGES := postgresql pebble faketime e2fsprogs chromium nodejs
+TEST_PACKAGES := postgresql pebble faketime e2fsprogs chromium nodejs systemd
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 # Settings of the environment reach the platform through sudo, too.
 SETTINGS := $(if $(SUDO),$(addprefix --preserve-env=,$(filter HEREABOUTS_%,$(.VARIABLES))))

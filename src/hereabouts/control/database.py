@@ -50,7 +50,8 @@ def prepare(config: Config) -> None:
     except DatabaseLost:
         raise
     except Exception as error:
-        raise DatabaseBroken(where=where, problem=error, remedy="Check that it exists and may be written.") from error
+        problem, remedy = str(error).strip(), "Check that it exists and may be written."
+        raise DatabaseBroken(where=where, problem=problem, remedy=remedy) from error
     newer = sorted(name for app, name in unknown if app == "control")
     if newer:
         raise DatabaseNewer(where=where, migration=newer[-1])

@@ -14,7 +14,7 @@ from hereabouts.errors import HereaboutsError
 def main(name: str, *, unit: bool = False) -> int:
     """Run one process to its end, as a ``unit`` of systemd's or not.
 
-    A message for people goes to standard error, exit code 1.
+    A message for people goes to standard error as one line, exit code 1.
     """
     try:
         settings = config.load()
@@ -38,6 +38,10 @@ def main(name: str, *, unit: bool = False) -> int:
             from hereabouts.daemons import ingress
 
             ingress.run(settings)
+        elif name == "nginx-reload":
+            from hereabouts.daemons import ingress
+
+            ingress.renew(settings)
         elif name == "machine":
             from hereabouts.daemons import ground
 
@@ -48,7 +52,7 @@ def main(name: str, *, unit: bool = False) -> int:
             first_run.main(settings, name)
         return 0
     except HereaboutsError as error:
-        print(error, file=sys.stderr)
+        print(" ".join(str(error).split()), file=sys.stderr)
         return 1
     except Exception:
         traceback.print_exc()

@@ -289,15 +289,20 @@ def _holder(port: int) -> tuple[int, str] | None:
 
 def clock(config: Config) -> Check:
     """The clock is not before what was already written: certificates would not be valid yet."""
-    known = [Path(__file__), config.authority_file, config.sqlite_file]
-    newest = max((_changed(path) for path in known), default=0.0)
-    now = time.time()
-    if now + 60 < newest:
+    newest = max((Path(__file__), config.authority_file, config.sqlite_file), key=_changed)
+    now, written = time.time(), _changed(newest)
+    if now + 60 < written:
         return Check(
-            "clock", False, f"The clock says {time.strftime('%F %T', time.gmtime(now))} UTC, before files that exist.",
-            "Set it: `apt-get install systemd-timesyncd`, or `date -s`.",
+            "clock", False, f"The clock says {_utc(now)}, but {newest} was written at {_utc(written)}: the clock is "
+            "behind now, or was ahead then.",
+            "If it is behind, set it: `apt-get install systemd-timesyncd`, or `date -s`. If it was ahead: "
+            f"`touch {newest}`.",
         )  # fmt: skip
-    return Check("clock", True, time.strftime("%F %T UTC", time.gmtime(now)))
+    return Check("clock", True, _utc(now))
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%F %T UTC", time.gmtime(seconds))
 
 
 def _changed(path: Path) -> float:

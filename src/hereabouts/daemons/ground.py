@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from hereabouts import files
 from hereabouts.config import Config
@@ -43,10 +44,21 @@ def certificates_and_network(config: Config) -> None:
 
 
 def prepare_machine(config: Config) -> None:
-    """Everything for processes that systemd runs, the database too; nginx writes its configuration as it starts."""
+    """Everything for processes that systemd runs, the database too; nginx writes its configuration as it starts.
+
+    It waits for a PostgreSQL server that is still starting: were this to fail, nobody would try again.
+    """
     checks.require(checks.root(config))
     os.umask(0o022)
     files.directory(config.run_dir)
     directories(config)
     certificates_and_network(config)
+    if config.database:
+        from hereabouts.daemons import postgresql
+
+        postgresql.wait_until_up(config.database, _say_that_it_waits)
     jobs.call(config, "prepare", environment(config))
+
+
+def _say_that_it_waits(reason: str) -> None:
+    print(f"The database does not answer yet; waiting for it: {reason}", file=sys.stderr, flush=True)

@@ -6,12 +6,14 @@ import hashlib
 import os
 import re
 import resource
+import signal
 import subprocess
 from pathlib import Path
 
 import hereabouts
 from hereabouts import files
 from hereabouts.config import Config
+from hereabouts.daemons import processes, record
 from hereabouts.errors import MachineError
 from hereabouts.sandbox.homes import nginx_ids
 
@@ -107,6 +109,17 @@ def run(config: Config) -> None:
     command = prepare(config)
     before_start(config)
     os.execvp(command[0], command)
+
+
+def renew(config: Config) -> None:
+    """Have the nginx that systemd runs read the configuration of these settings; visitors notice nothing.
+
+    Raises MachineError where nginx refuses it: the one that runs is told nothing then.
+    """
+    prepare(config)
+    running = record.units(config).get("nginx")
+    if running and is_outdated(config):
+        processes.send(running, signal.SIGHUP)
 
 
 def render(config: Config, program: Path) -> str:

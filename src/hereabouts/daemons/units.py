@@ -25,18 +25,24 @@ Wants=hereabouts-supervisor.service hereabouts-control.service hereabouts-nginx.
 WantedBy=multi-user.target
 """
 
+# What requires it is stopped and restarted with it: so it is done again by a reload, and never restarted by itself.
+# Nothing starts again what requires a unit that failed: so it takes its time where waiting helps.
 _PREPARE = """\
 [Unit]
 Description=Hereabouts: directories, database, certificates and network
-After=network-online.target
+After=network-online.target postgresql.service
 Wants=network-online.target
+RequiresMountsFor={places}
 PartOf={target}
+RefuseManualStop=yes
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+TimeoutStartSec=infinity
 EnvironmentFile={environment}
 ExecStart={python} -m hereabouts.daemons machine
+ExecReload={python} -m hereabouts.daemons machine
 """
 
 _SERVICE = """\
@@ -65,7 +71,11 @@ _SERVICES: Mapping[str, tuple[str, str]] = {
     ),
     "control": ("the API and the dashboard", "Restart=always\nTimeoutStopSec=15"),
     "certificates": ("certificates from an authority", "Restart=always\nTimeoutStopSec=15"),
-    "nginx": ("the ingress", "Restart=always\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=45"),
+    "nginx": (
+        "the ingress",
+        "Restart=always\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=45\n"
+        "ExecReload={python} -m hereabouts.daemons nginx-reload",
+    ),
 }
 
 
@@ -95,11 +105,12 @@ def install(config: Config, directory: Path = DIRECTORY) -> list[Path]:
 def render(config: Config, settings: Path) -> dict[str, str]:
     """The units by name; ``settings`` is the file with their environment."""
     common = {"target": TARGET, "environment": _plain(settings), "python": _plain(shlex.quote(sys.executable))}
-    units = {TARGET: _TARGET, "hereabouts-prepare.service": _PREPARE.format(**common)}
+    places = _plain(shlex.join(str(path) for path in (config.data_dir, config.run_dir, Path(sys.prefix))))
+    units = {TARGET: _TARGET, "hereabouts-prepare.service": _PREPARE.format(places=places, **common)}
     for name, (description, extra) in _SERVICES.items():
         log = _plain(config.platform_log(name))
         units[f"hereabouts-{name}.service"] = _SERVICE.format(
-            name=name, description=description, extra=extra, log=log, **common
+            name=name, description=description, extra=extra.format(**common), log=log, **common
         )
     return units
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 
 from hereabouts.daemons.environ import environment
 from tests.authority import Authority
+from tests.integration.sites import server_pid
 from tests.pebble import Names, names
 from tests.platform import Account, Platform, free_port, platform, wait_for
 
@@ -57,11 +59,28 @@ class Server:
         return f"postgresql://hereabouts:{quote(PASSWORD, safe='')}@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:
+        self._run()
+        wait_for(lambda: self._state() == 0)
+
+    def start_recovery(self) -> None:
+        """Start it as one that recovers from a crash, without an end, and takes no connections."""
+        (self._place / "data" / "standby.signal").touch()
+        self._run("-c", "hot_standby=off")
+        wait_for(lambda: self._state() == 1)
+
+    def end_recovery(self) -> None:
+        self.stop()
+        (self._place / "data" / "standby.signal").unlink()
+
+    def _run(self, *options: str) -> None:
         place, port = self._place, str(self._port)
         argv = [self._programs / "postgres", "-D", place / "data", "-F", "-k", place, "-p", port, "-h", "127.0.0.1"]
-        self._process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, **self._who)
-        ready = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", port]
-        wait_for(lambda: subprocess.run(ready, check=False).returncode == 0)
+        self._process = subprocess.Popen([*argv, *options], stderr=subprocess.DEVNULL, **self._who)
+
+    def _state(self) -> int:
+        """As pg_isready(1) has it: 0 takes connections, 1 refuses them, 2 is not there."""
+        asked = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port)]
+        return subprocess.run(asked, check=False).returncode
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)  # a fast shutdown, postgres(1)
@@ -227,3 +246,28 @@ def test_a_server_that_stops_and_comes_back(there: Platform, server: Server) -> 
     wait_for(lambda: prue.call("GET").status_code == 200, what="the API answers again")
     assert prue.call("POST", f"{prue.domain}/reload/").json() == {"status": "OK"}
     prue.delete(prue.domain)
+
+
+def test_a_supervisor_that_begins_while_the_database_is_gone_waits_for_it(there: Platform, server: Server) -> None:
+    """Until then what runs goes on, and what ends stays down; the supervisor before starts again what ends."""
+    phil = there.account("phil")
+    phil.write("server.py", SERVER)
+    website = phil.create("exec python3 server.py")
+    log, waits = there.config.platform_log("supervisor"), b"The database does not answer: "
+    server.stop()
+    try:
+        os.kill(server_pid(there, website), signal.SIGKILL)
+        assert there.visit(phil.domain).status_code == 200
+        pid, supervisor = server_pid(there, website), there.pids()["supervisor"]
+        os.kill(supervisor, signal.SIGKILL)
+        wait_for(lambda: there.pids().get("supervisor") not in (supervisor, None), what="another supervisor")
+        end = log.stat().st_size
+        wait_for(lambda: log.read_bytes()[end:].count(waits) > 1, what="it waits")
+        assert there.visit(phil.domain).status_code == 200
+        os.kill(pid, signal.SIGKILL)
+        answer = there.visit(phil.domain)
+        assert (answer.status_code, "taking long to start" in answer.text) == (503, True)
+    finally:
+        server.start()
+    wait_for(lambda: there.visit(phil.domain).status_code == 200, what="it is started again")
+    phil.delete(phil.domain)

@@ -157,6 +157,25 @@ def test_doctor_lists_every_failure_with_its_remedy(hereabouts: Run, tmp_path: P
 
 
 @needs_root
+def test_doctor_tells_of_a_clock_that_is_behind_or_was_ahead(hereabouts: Run, tmp_path: Path) -> None:
+    """Which of them nobody knows but who looks at a clock."""
+    authority = tmp_path / "data" / "certificates" / "authority.pem"
+    authority.parent.mkdir(parents=True)
+    authority.touch()
+    assert _clock(hereabouts)["ok"] is True
+    os.utime(authority, (4e9, 4e9))
+    told = _clock(hereabouts)
+    assert f"{authority} was written at 2096-10-02 07:06:40 UTC" in told["found"]
+    assert "is behind now, or was ahead then" in told["found"]
+    assert f"`touch {authority}`" in told["remedy"]
+
+
+def _clock(hereabouts: Run) -> dict[str, Any]:
+    checks = json.loads(hereabouts("doctor", "--json").stdout)
+    return next(check for check in checks if check["name"] == "clock")
+
+
+@needs_root
 def test_doctor_on_this_machine(hereabouts: Run) -> None:
     done = hereabouts("doctor")
     assert done.returncode == 0, done.stdout
