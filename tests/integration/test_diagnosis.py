@@ -184,25 +184,32 @@ def test_the_cause_is_named(tried: Tried, cause: str) -> None:
 
 
 PORTS = {
-    "uvicorn": (f"{BIN}/uvicorn --port 8765 ill:app", 8765, "--uds $DOMAIN_SOCKET"),
+    "uvicorn": (f"{BIN}/uvicorn --port 8765 ill:app", 8765, "uvicorn", "--uds $DOMAIN_SOCKET"),
     "gunicorn": (
-        f"{BIN}/gunicorn -k uvicorn_worker.UvicornWorker --bind 0.0.0.0:8766 ill:app",
+        f"{BIN}/gunicorn -k uvicorn.workers.UvicornWorker --bind 0.0.0.0:8766 ill:app",
         8766,
+        "gunicorn",
         "--bind unix:$DOMAIN_SOCKET",
     ),
-    "hypercorn": (f"{BIN}/hypercorn --bind 127.0.0.1:8767 ill:app", 8767, "--bind unix:$DOMAIN_SOCKET"),
-    "granian": (f"{BIN}/granian --interface asgi --port 8768 ill:app", 8768, "--uds $DOMAIN_SOCKET"),
-    "daphne": (f"{BIN}/daphne -p 8769 ill:app", 8769, "-u $DOMAIN_SOCKET"),
+    "hypercorn": (f"{BIN}/hypercorn --bind 127.0.0.1:8767 ill:app", 8767, "hypercorn", "--bind unix:$DOMAIN_SOCKET"),
+    "hypercorn beside uvicorn": (
+        "/home/alice/uvicorn-env/bin/hypercorn --bind 127.0.0.1:8770 ill:app",
+        8770,
+        "hypercorn",
+        "--bind unix:$DOMAIN_SOCKET",
+    ),
+    "granian": (f"{BIN}/granian --interface asgi --port 8768 ill:app", 8768, "granian", "--uds $DOMAIN_SOCKET"),
+    "daphne": (f"{BIN}/daphne -p 8769 ill:app", 8769, "daphne", "-u $DOMAIN_SOCKET"),
 }
 
 
 SILENT = {
-    server: (
+    name: (
         command,
         f"It listens on TCP port {port} instead of $DOMAIN_SOCKET. "
         f"With {server}, write {flag} in place of its host and port.",
     )
-    for server, (command, port, flag) in PORTS.items()
+    for name, (command, port, server, flag) in PORTS.items()
 } | {
     "silently": ("sleep 1000; : $DOMAIN_SOCKET", f"It does not listen on $DOMAIN_SOCKET after {START_SECONDS} s."),
     "unnamed by it": (
@@ -488,8 +495,9 @@ def tried(request: pytest.FixtureRequest, alice: Account) -> Iterator[Tried]:
         if isinstance(item, pytest.Function) and item.module is request.module and hasattr(item, "callspec")
         for value in item.callspec.params.values()
     }
-    for name in ("gone.sh", "greedy.py"):
+    for name in ("gone.sh", "greedy.py", "uvicorn-env"):
         (alice.home / name).unlink(missing_ok=True)
+    (alice.home / "uvicorn-env").symlink_to(".virtualenvs/servers")
     alice.write("gone.sh", "#!/home/alice/nowhere/python\n").chmod(0o755)
     alice.write("greedy.py", "kept = []\nwhile True:\n    kept.append(bytearray(8 << 20))\n")
     tries: list[tuple[Callable[[Account, str], Any], Iterable[str]]] = [

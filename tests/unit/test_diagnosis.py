@@ -111,6 +111,16 @@ def test_explain_end_of_one_that_served() -> None:
         ([1], "", "hypercorn a:b", ["--bind unix:$DOMAIN_SOCKET"]),
         ([1], "", "granian a:b", ["With granian, write --uds"]),
         ([1], "", "daphne a:b", ["With daphne, write -u"]),
+        (
+            [1],
+            "",
+            "gunicorn -k uvicorn.workers.UvicornWorker --bind 0.0.0.0:1 a:b",
+            ["With gunicorn, write --bind unix:$DOMAIN_SOCKET"],
+        ),
+        ([1], "", "/home/a/uvicorn-env/bin/hypercorn a:b", ["With hypercorn, write --bind unix:$DOMAIN_SOCKET"]),
+        ([1], "", "cd uvicorn-demo && python3 -m daphne -p 1 a:b", ["With daphne, write -u"]),
+        ([1], "", "bash -lc 'workon venv && exec granian a:b'", ["With granian, write --uds"]),
+        ([1], "", "python3 gunicorn.py", ["Make it listen on the unix socket"]),
         ([1], "", "node server.js", ["Make it listen on the unix socket"]),
         (
             [],

@@ -21,6 +21,7 @@ _FLAGS = {
     "granian": "--uds $DOMAIN_SOCKET",
     "daphne": "-u $DOMAIN_SOCKET",
 }
+_BETWEEN_WORDS = re.compile(r"""[\s;&|()"'`]+""")
 
 
 _CROWDED = re.compile(
@@ -207,10 +208,17 @@ def explain_stall(waiting: int, seconds: float, frame: str | None) -> str:
 
 
 def _advice(command: str, place: str) -> str:
-    for server, flag in _FLAGS.items():
-        if re.search(rf"\b{server}\b", command):
-            return f"With {server}, write {flag} in place of {place}."
+    server = _server(command)
+    if server:
+        return f"With {server}, write {_FLAGS[server]} in place of {place}."
     return "Make it listen on the unix socket that $DOMAIN_SOCKET names, for example uvicorn --uds $DOMAIN_SOCKET."
+
+
+def _server(command: str) -> str | None:
+    """The server that the command runs: the first of its words that is one's name, be it a path's last part or what
+    follows ``-m``. A worker class or a directory may hold the name of another."""
+    names = [word.rpartition("/")[2] for word in _BETWEEN_WORDS.split(command)]
+    return next((name for name in names if name in _FLAGS), None)
 
 
 def _not_found(case: Case) -> str:
