@@ -14,8 +14,9 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -405,16 +406,30 @@ def _unattended(ill: Ill) -> str:
     return detail
 
 
-def _no_memory(_: Ill) -> str:
-    """On a machine of its own, as far as /proc/meminfo goes: a platform with mounts of its own."""
-    found: list[str] = []
-    trying = threading.Thread(target=_on_a_small_machine, args=(found,))
+def _on_a_small_machine(case: str) -> Callable[[Ill], str]:
+    """A case that is told on a machine of its own, as far as /proc/meminfo and a limit on all its sandboxes go."""
+
+    def detail(_: Ill) -> str:
+        with _making_small:
+            return _told_on_a_small_machine()[case]
+
+    return detail
+
+
+_making_small = threading.Lock()
+
+
+@cache
+def _told_on_a_small_machine() -> dict[str, str]:
+    """What is told by a platform with mounts of its own, by case."""
+    found: dict[str, str] = {}
+    trying = threading.Thread(target=_try_a_small_machine, args=(found,))
     trying.start()
     trying.join()
-    return found[0]
+    return found
 
 
-def _on_a_small_machine(found: list[str]) -> None:
+def _try_a_small_machine(found: dict[str, str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.unshare(0x00020000) == 0  # CLONE_NEWNS, of this thread and what it starts
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
@@ -428,9 +443,29 @@ def _on_a_small_machine(found: list[str]) -> None:
         demo.create("/usr/bin/python3 main.py $domain_SOCKET", domain)
         memory.write_text("MemAvailable: 60000 kB\n")
         assert demo.call("POST", f"{domain}/reload/").status_code == 502
-        found.append(str(demo.get(domain)["state"]["detail"]))
+        found["no-memory"] = str(demo.get(domain)["state"]["detail"])
+        memory.write_text("MemAvailable: 8000000 kB\n")
+        found["machine"] = _killed_for_the_machine(demo, domain)
 
 
+def _killed_for_the_machine(demo: Account, domain: str) -> str:
+    """All sandboxes together get less than each may have. When it kills much at once, the kernel does not say what was
+    full: then the website is tried again."""
+    tag = demo.platform.config.tag
+    for limit in (f"memory/hereabouts-{tag}/memory.limit_in_bytes", f"hereabouts-{tag}/memory.max"):
+        with suppress(OSError):  # one version of control groups has the one, the other the other
+            (Path("/sys/fs/cgroup") / limit).write_text(str(200 << 20))
+    demo.write("main.py", GREEDY)
+
+    def told() -> str | None:
+        demo.call("POST", f"{domain}/reload/")
+        detail = str(demo.get(domain)["state"]["detail"])
+        return detail if "the machine ran out" in detail else None
+
+    return str(wait_for(told, what="the kernel says that all sandboxes together have too much"))
+
+
+GREEDY = "kept = []\nwhile True:\n    kept.append(bytearray(8 << 20))\n"
 SHORT_OF_PROCESSES = (
     "import threading\nfor _ in range(200):\n    threading.Thread(target=threading.Event().wait).start()\n"
 )
@@ -455,7 +490,8 @@ CASES: dict[str, Callable[[Ill], str]] = {
     "exit": _exited,
     "background": _failing("sleep 1000 $DOMAIN_SOCKET & true"),
     "signal": _killed,
-    "memory": _failing("/usr/bin/python3 ill.py", "kept = []\nwhile True:\n    kept.append(bytearray(8 << 20))\n"),
+    "memory": _failing("/usr/bin/python3 ill.py", GREEDY),
+    "machine": _on_a_small_machine("machine"),
     "processes": _failing("/usr/bin/python3 ill.py $DOMAIN_SOCKET", SHORT_OF_PROCESSES + "raise SystemExit(1)\n"),
     "disk": _failing("/usr/bin/python3 ill.py $DOMAIN_SOCKET", FULL),
     "port": _failing(f"{BIN}/uvicorn --port 8765 ill:app", ANSWERS),
@@ -466,7 +502,7 @@ CASES: dict[str, Callable[[Ill], str]] = {
     "forbidden": _failing("/usr/bin/python3 ill.py $DOMAIN_SOCKET", SILENT_ELSEWHERE),
     "health": _failing(uvicorn("ill"), UNHEALTHY, health_path="/health", health_seconds=2),
     "stall": _stalled,
-    "no-memory": _no_memory,
+    "no-memory": _on_a_small_machine("no-memory"),
     "reload": _reloaded_to_a_port,
     "deaf": _deaf,
     "homeless": _homeless,
@@ -499,7 +535,7 @@ def tried(request: pytest.FixtureRequest, alice: Account) -> Iterator[Tried]:
         (alice.home / name).unlink(missing_ok=True)
     (alice.home / "uvicorn-env").symlink_to(".virtualenvs/servers")
     alice.write("gone.sh", "#!/home/alice/nowhere/python\n").chmod(0o755)
-    alice.write("greedy.py", "kept = []\nwhile True:\n    kept.append(bytearray(8 << 20))\n")
+    alice.write("greedy.py", GREEDY)
     tries: list[tuple[Callable[[Account, str], Any], Iterable[str]]] = [
         (_documented, CASES.keys() - ALONE),  # these take the longest
         (_silent, SILENT),

@@ -17,7 +17,6 @@ from hereabouts.supervisor.diagnosis import (
     last_error,
     without_loop,
 )
-from hereabouts.supervisor.kernel import KernelLog
 
 TRACEBACK = """\
 Traceback (most recent call last):
@@ -193,34 +192,6 @@ def test_a_crash_loop() -> None:
     assert told == ("It failed 5 times in a row since 01:35:14 UTC; next try at 01:40:20 UTC. It exited with code 3.")
     assert without_loop(told) == without_loop(explain_loop("It exited with code 3.", 2, 0, None))
     assert without_loop("It exited with code 3.") == "It exited with code 3."
-
-
-KERNEL = b"""\
-4,1,1,-;python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=200
-6,2,2,-;memory: usage 262144kB, limit 262144kB, failcnt 35
-6,3,3,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=7-1-a,mems_allowed=0,oom_memcg=/hereabouts-00ab/\
-7-1-a,task_memcg=/hereabouts-00ab/7-1-a,task=python3,pid=707,uid=700003
-3,4,4,-;Memory cgroup out of memory: Killed process 707 (python3) total-vm:1146988kB, anon-rss:251248kB, file-rss:9kB
-6,5,5,-;cgroup: fork rejected by pids controller in /hereabouts-00ab/8-1-b
-6,6,6,-;cgroup: fork rejected by pids controller in /hereabouts-00cd/9-1-c
-"""
-
-
-def test_the_kernels_log() -> None:
-    log = KernelLog("00ab")
-    for line in KERNEL.splitlines():
-        log.take(line)
-    killed = log.killed("7-1-a", 707)
-    assert killed == Killed(256, 256, "python3", 245)
-    assert log.killed("7-1-a", 707) is None
-    assert [log.rejected(name) for name in ("7-1-a", "8-1-b", "9-1-c")] == [False, True, False]
-    log.take(KERNEL.splitlines()[3])  # alone, when the kernel kills so many that it leaves out the rest
-    assert log.killed("8-1-b", 708) is None
-    assert log.killed("7-2-c", 707) == Killed(program="python3", program_mb=245)
-    log.forget("8-1-b")
-    assert not log.rejected("8-1-b")
-    told = explain_end(Ended(signal=9, killed=killed), Case("x", memory_mb=256), served=True)
-    assert "more than its 256 MB. It used 256 MB of 256 MB, python3 alone 245 MB. Start fewer workers" in told
 
 
 @pytest.mark.parametrize(

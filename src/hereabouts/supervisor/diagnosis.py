@@ -56,6 +56,8 @@ class Killed:
     limit_mb: int = 0
     program: str = ""
     program_mb: int = 0
+    machine: bool = False
+    """Whether it was not the sandbox that had too much, but the machine, or a group with all sandboxes, too little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Case:
     memory_mb: int = 512
     processes: int = 256
     crowded: bool = False
-    """Whether the kernel refused it a process."""
+    """Whether the kernel has just refused it a process."""
 
 
 def explain_end(ended: Ended, case: Case, *, served: bool) -> str:
@@ -113,6 +115,8 @@ def _explain_code(code: int, case: Case, *, served: bool) -> str:
 
 
 def _memory(killed: Killed, limit_mb: int) -> str:
+    if killed.machine:
+        return _machine_full(killed, limit_mb)
     used = f" It used {killed.used_mb} MB of {killed.limit_mb} MB" if killed.limit_mb else ""
     if used and killed.program:
         used += f", {killed.program} alone {killed.program_mb} MB"
@@ -121,6 +125,14 @@ def _memory(killed: Killed, limit_mb: int) -> str:
     return (
         f"It was killed for memory: it needed more than its {limit_mb} MB.{used}{'.' if used else ''} Start fewer "
         "workers, load less at once, or ask the operator for more memory."
+    )
+
+
+def _machine_full(killed: Killed, limit_mb: int) -> str:
+    used = f" The kernel chose {killed.program}, which used {killed.program_mb} MB." if killed.program else ""
+    return (
+        f"It was killed because the machine ran out of memory, not for more than its own {limit_mb} MB.{used} "
+        "Tell the operator; what uses less is chosen less."
     )
 
 

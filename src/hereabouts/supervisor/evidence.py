@@ -16,18 +16,23 @@ from hereabouts.supervisor.sandboxed import Sandboxed
 
 _SPARE_BYTES = 64 << 20
 """Memory that a reload leaves free on the machine."""
+_NEAR_SECONDS = 40.0
+"""What the kernel said of a sandbox is a cause of an end that comes so soon after it: a server of which a worker was
+killed may wait for its other workers before it ends, gunicorn for 30 s. Later, the end has a cause of its own."""
 
 
 def of_end(config: Config, kernel: KernelLog, sandbox: Sandboxed, ended: Ended, *, served: bool) -> str:
     """Why an instance's process ended."""
-    ended = replace(ended, killed=kernel.killed(sandbox.name, sandbox.pid))
-    return explain_end(ended, _case(config, kernel, sandbox), served=served)
+    since = max(sandbox.record.started, time.monotonic() - _NEAR_SECONDS)
+    ended = replace(ended, killed=kernel.killed(sandbox.name, sandbox.pid, since))
+    return explain_end(ended, _case(config, kernel, sandbox, since), served=served)
 
 
 def of_silence(config: Config, kernel: KernelLog, sandbox: Sandboxed, seconds: float) -> str:
     """Why an instance that runs does not serve after so many seconds."""
-    case = _case(config, kernel, sandbox)
-    killed = kernel.killed(sandbox.name, sandbox.pid)
+    since = sandbox.record.started
+    case = _case(config, kernel, sandbox, since)
+    killed = kernel.killed(sandbox.name, sandbox.pid, since)
     if killed is not None:  # a worker, which its server starts again and again
         return explain_end(Ended(killed=killed), case, served=False)
     listeners = set(procfs.unix_listeners(sandbox.pid))
@@ -69,11 +74,11 @@ def with_loop(seen: Seen, latest: Observation) -> Observation:
     return replace(latest, detail=explain_loop(latest.detail, seen.failures, ahead + seen.failing_since, retry))
 
 
-def _case(config: Config, kernel: KernelLog, sandbox: Sandboxed) -> Case:
+def _case(config: Config, kernel: KernelLog, sandbox: Sandboxed, since: float) -> Case:
     return Case(
         sandbox.record.command,
         sandbox.errors(),
         config.memory_mb,
         config.processes,
-        crowded=kernel.rejected(sandbox.name),
+        crowded=kernel.rejected(sandbox.name, since),
     )

@@ -218,6 +218,8 @@ class Supervisor:
 
     async def _tick(self) -> None:
         """Look at everything that is wanted. What fails is tried again by the next tick; the rest goes on."""
+        with _going_on("Reading the kernel's log"):
+            self._means.kernel.read()
         with _going_on("Looking at what is wanted"):
             await self._look_at_all()
         with _going_on("Looking at certificates"):

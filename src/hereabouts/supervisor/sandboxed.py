@@ -37,10 +37,10 @@ log = logging.getLogger("hereabouts.supervisor")
 class Record:
     """What the next supervisor must know of an instance; kept in the instance's directory.
 
-    ``since`` is on the machine's monotonic clock, which every process shares until the next boot. ``renamed`` is the
-    website's main name if that is another one than ``domain`` by now, ``bound`` the name that its socket was bound
-    under if that is not the one in its environment. Another version may have written it: what has a default may be
-    missing, and what is not known here is passed over.
+    ``since``, when its phase began, and ``started`` are on the machine's monotonic clock, which every process shares
+    until the next boot. ``renamed`` is the website's main name if that is another one than ``domain`` by now, ``bound``
+    the name that its socket was bound under if that is not the one in its environment. Another version may have written
+    it: what has a default may be missing, and what is not known here is passed over.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Record:
     log_offset: int = 0
     renamed: str = ""
     bound: str = ""
+    started: float = 0.0
 
 
 class Sandboxed:
@@ -114,7 +115,7 @@ class Sandboxed:
             offset = logs.size(config, website, "error")
             record = Record(
                 name, website.id, website.generation, website.domain, website.account, website.command,
-                Phase.STARTING, now, offset,
+                Phase.STARTING, now, offset, started=now,
             )  # fmt: skip
             _write(bundle, record)
             with spare.namespace() as namespace:
