@@ -263,6 +263,14 @@ def test_a_mended_command_is_not_answered_with_what_was_wrong_before(alice: Acco
         assert (state["status"], state["detail"]) == ("running", None)
 
 
+def test_a_port_that_is_opened_first_is_no_fault(alice: Account) -> None:
+    """Though its own socket comes later than a port is told of that a server takes instead."""
+    with _ill(alice, "metrics") as ill:
+        code = PORT_FIRST + "time.sleep(2.5)\n" + PLAIN
+        assert ill.create("/usr/bin/python3 ill.py $DOMAIN_SOCKET", code)["state"]["status"] == "running"
+        assert alice.call("POST", f"{ill.domain}/reload/").json() == {"status": "OK"}
+
+
 def test_the_operator_reads_the_cause_too(alice: Account) -> None:
     with _ill(alice, "told") as ill:
         detail = ill.create(uvicorn("ill"), "import fastest\n")["state"]["detail"]
@@ -470,6 +478,7 @@ SHORT_OF_PROCESSES = (
     "import threading\nfor _ in range(200):\n    threading.Thread(target=threading.Event().wait).start()\n"
 )
 FULL = "import os\nwith open('/dev/shm/much', 'wb') as much:\n    while True:\n        much.write(bytes(1 << 20))\n"
+PORT_FIRST = "import socket, threading, time\nmetrics = socket.create_server(('0.0.0.0', 9100))\n"
 UNHEALTHY = ANSWERS.replace('"status": 200', '"status": 503')
 SILENT_ELSEWHERE = (
     "import socket, sys, time\ntry:\n    socket.socket(socket.AF_UNIX).bind('/var/sockets/x')\nexcept OSError as no:\n"
@@ -496,7 +505,9 @@ CASES: dict[str, Callable[[Ill], str]] = {
     "disk": _failing("/usr/bin/python3 ill.py $DOMAIN_SOCKET", FULL),
     "port": _failing(f"{BIN}/uvicorn --port 8765 ill:app", ANSWERS),
     "socket": _failing(f"{BIN}/uvicorn --uds /home/alice/mine.sock ill:app", ANSWERS),
+    "so-far": _failing("/usr/bin/python3 ill.py", PORT_FIRST + "threading.Event().wait()\n"),
     "silent": _failing("sleep 1000; : $DOMAIN_SOCKET"),
+    "besides": _failing("/usr/bin/python3 ill.py $DOMAIN_SOCKET", PORT_FIRST + "threading.Event().wait()\n"),
     "workers": _failing("/usr/bin/python3 ill.py; : unattentive.py", UNATTENTIVE),
     "unnamed": _failing("sleep 1000"),
     "forbidden": _failing("/usr/bin/python3 ill.py $DOMAIN_SOCKET", SILENT_ELSEWHERE),

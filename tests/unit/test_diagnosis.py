@@ -14,6 +14,7 @@ from hereabouts.supervisor.diagnosis import (
     explain_end,
     explain_loop,
     explain_silence,
+    explain_so_far,
     last_error,
     without_loop,
 )
@@ -184,6 +185,22 @@ def test_another_socket() -> None:
     assert sentence == (
         "It listens on the unix socket /home/alice/mine.sock instead of $DOMAIN_SOCKET. "
         "With uvicorn, write --uds $DOMAIN_SOCKET in place of that path."
+    )
+
+
+def test_a_port_besides_is_not_said_to_be_in_place_of_the_socket() -> None:
+    case = Case("uvicorn --uds $DOMAIN_SOCKET a:b", "ConnectionError: the database is away\n")
+    assert explain_silence(60, [9100], [], case) == (
+        "It does not listen on $DOMAIN_SOCKET after 60 s, only on TCP port 9100. The last error in its log: "
+        "ConnectionError: the database is away. Do what takes long after the start, or ask the operator for a longer "
+        "start_seconds."
+    )
+
+
+def test_what_a_program_may_still_do_is_left_open() -> None:
+    assert explain_so_far([8000], [], "uvicorn --port 8000 a:b") == explain_elsewhere([8000], [], "uvicorn a:b")
+    assert explain_so_far([9100], [], "node server.js").startswith(
+        "So far it listens on TCP port 9100, not on $DOMAIN_SOCKET. Make it listen on the unix socket"
     )
 
 

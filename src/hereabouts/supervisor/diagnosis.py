@@ -152,7 +152,8 @@ def _shortage(case: Case) -> str | None:
 
 def explain_silence(seconds: float, ports: list[int], sockets: list[str], case: Case, *, listens: bool = False) -> str:
     """Why a process that runs is not reached: it listens elsewhere, or not at all, or takes no connection."""
-    if not listens and (ports or sockets):
+    named = "DOMAIN_SOCKET" in case.command
+    if not listens and not named and (ports or sockets):
         return explain_elsewhere(ports, sockets, case.command)
     shortage = _shortage(case)
     if shortage:
@@ -169,24 +170,35 @@ def explain_silence(seconds: float, ports: list[int], sockets: list[str], case: 
             f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s: permission denied.{hint} "
             "Use the path in $DOMAIN_SOCKET exactly as it is."
         )
-    if "DOMAIN_SOCKET" not in case.command:
+    if not named:
         return (
             f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s, and the command does not name it. "
             f"{_advice(case.command, 'its host and port')}"
         )
+    only = f", only on {_places(ports, sockets)}" if ports or sockets else ""
     return (
-        f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s.{hint} Do what takes long after the start, or ask "
-        "the operator for a longer start_seconds."
+        f"It does not listen on $DOMAIN_SOCKET after {seconds:g} s{only}.{hint} Do what takes long after the start, "
+        "or ask the operator for a longer start_seconds."
     )
 
 
 def explain_elsewhere(ports: list[int], sockets: list[str], command: str) -> str:
     """The server took a TCP port or another unix socket: which, and the flag that mends it."""
+    mend = _advice(command, "its host and port" if ports else "that path")
+    return f"It listens on {_places(ports, sockets)} instead of $DOMAIN_SOCKET. {mend}"
+
+
+def explain_so_far(ports: list[int], sockets: list[str], command: str) -> str:
+    """The same of a program that may still come to its own socket, since nobody knows what it is about to do."""
+    if _server(command):
+        return explain_elsewhere(ports, sockets, command)
+    return f"So far it listens on {_places(ports, sockets)}, not on $DOMAIN_SOCKET. {_advice(command, '')}"
+
+
+def _places(ports: list[int], sockets: list[str]) -> str:
     if ports:
-        where = f"TCP port{'s' * (len(ports) > 1)} {', '.join(map(str, ports))}"
-        return f"It listens on {where} instead of $DOMAIN_SOCKET. {_advice(command, 'its host and port')}"
-    where = f"the unix socket{'s' * (len(sockets) > 1)} {', '.join(path[:108] for path in sockets[:3])}"
-    return f"It listens on {where} instead of $DOMAIN_SOCKET. {_advice(command, 'that path')}"
+        return f"TCP port{'s' * (len(ports) > 1)} {', '.join(map(str, ports))}"
+    return f"the unix socket{'s' * (len(sockets) > 1)} {', '.join(path[:108] for path in sockets[:3])}"
 
 
 def explain_loop(reason: str, failures: int, since: float, retry: float | None) -> str:

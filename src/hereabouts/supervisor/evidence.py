@@ -10,7 +10,7 @@ from hereabouts.config import Config
 from hereabouts.core.lifecycle import COMING, Seen
 from hereabouts.core.webapp import Observation, Status, socket_path
 from hereabouts.supervisor import procfs
-from hereabouts.supervisor.diagnosis import Case, Ended, explain_elsewhere, explain_end, explain_loop, explain_silence
+from hereabouts.supervisor.diagnosis import Case, Ended, explain_end, explain_loop, explain_silence, explain_so_far
 from hereabouts.supervisor.kernel import KernelLog
 from hereabouts.supervisor.sandboxed import Sandboxed
 
@@ -55,13 +55,16 @@ def of_no_room(serving: Sandboxed) -> str | None:
 
 
 def too_early(sandbox: Sandboxed) -> str | None:
-    """What is certainly wrong with an instance that is starting, long before its time is up."""
+    """What seems to be wrong with an instance that is starting, long before its time is up.
+
+    A command that names $DOMAIN_SOCKET will come to it, whatever it opens before, such as a port for metrics.
+    """
     listeners, command = procfs.unix_listeners(sandbox.pid), sandbox.record.command
-    if {socket_path(sandbox.website), sandbox.bound} & set(listeners):
+    if "DOMAIN_SOCKET" in command or {socket_path(sandbox.website), sandbox.bound} & set(listeners):
         return None
     ports = procfs.tcp_ports(sandbox.pid)
     named = [path for path in listeners if os.path.basename(path) in command]  # noqa: PTH119 (a name in a table)
-    return explain_elsewhere(ports, named, command) if ports or named else None
+    return explain_so_far(ports, named, command) if ports or named else None
 
 
 def with_loop(seen: Seen, latest: Observation) -> Observation:
