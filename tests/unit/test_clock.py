@@ -10,7 +10,7 @@ import hereabouts
 SUPERVISOR = Path(hereabouts.__file__).parent / "supervisor"
 FOR_PEOPLE = {
     ("telling.py", "tell"),  # an observation's `since`
-    ("evidence.py", "with_loop"),  # when a website failed first, and is tried next
+    ("evidence.py", "in_a_row"),  # when a website failed first, and is tried next
     ("questions.py", "_sandboxes"),  # since when each runs, for `hereabouts status`
     ("questions.py", "_reply"),  # when each step of a start began
     ("metrics.py", "run"),  # which ten seconds are counted now

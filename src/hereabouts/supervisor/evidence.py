@@ -69,12 +69,19 @@ def too_early(sandbox: Sandboxed) -> str | None:
 
 def with_loop(seen: Seen, latest: Observation) -> Observation:
     """The observation of a website that fails again and again, with how often, since when and what comes next."""
-    if latest.status not in (Status.CRASHED, Status.RESTARTING) or seen.failures < 2 or not latest.detail:
+    if latest.status not in (Status.CRASHED, Status.RESTARTING) or not latest.detail:
         return latest
-    ahead = time.time() - time.monotonic()  # the plan's clock is not for people
     trying = any(instance.phase in COMING for instance in seen.instances)
+    return replace(latest, detail=in_a_row(seen, latest.detail, trying=trying))
+
+
+def in_a_row(seen: Seen, reason: str, *, trying: bool = False) -> str:
+    """The reason of the latest failure, from the second one in a row on with that; ``trying`` is it again already."""
+    if seen.failures < 2:
+        return reason
+    ahead = time.time() - time.monotonic()  # the plan's clock is not for people
     retry = None if trying else ahead + seen.retry_at
-    return replace(latest, detail=explain_loop(latest.detail, seen.failures, ahead + seen.failing_since, retry))
+    return explain_loop(reason, seen.failures, ahead + seen.failing_since, retry)
 
 
 def _case(config: Config, kernel: KernelLog, sandbox: Sandboxed, since: float) -> Case:

@@ -358,7 +358,8 @@ class Keeper:
     def _fail(self, generation: int, reason: str, served: float = 0.0) -> None:
         self.seen = lifecycle.failed(self.seen, generation, reason, time.monotonic(), self._limits, served=served)
         self.steps.fail(generation, reason, time.monotonic())
-        logs.note(self._config, self.website, f"The website is not serving: {reason}" if not served else reason)
+        told = evidence.in_a_row(self.seen, reason)
+        logs.note(self._config, self.website, f"The website is not serving: {told}" if not served else told)
 
     def _attend(self, sandbox: Sandboxed) -> None:
         name = sandbox.name
