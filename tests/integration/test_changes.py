@@ -99,26 +99,47 @@ def change(alice: Account, **settings: object) -> requests.Response:
     return answer
 
 
-def test_a_hundred_reloads_at_once_are_at_most_two_starts_and_true_answers(alice: Account, site: str) -> None:
-    before, control = starts(alice), alice.platform.config.control_socket
+def reload_at_once(alice: Account, site: str, code: str) -> list[tuple[int, dict[str, str]]]:
+    """The answers to a hundred reloads that come before the first start with this code goes on."""
+    control = alice.platform.config.control_socket
     bound = control.with_name(f".{control.name}.{alice.platform.pids()['control']}")  # and renamed after that
     trust = ssl.create_default_context(cafile=alice.platform.config.ca_bundle)
     (alice.home / "go").unlink(missing_ok=True)
-    alice.write("changes.py", WAITS + APP)  # the first start goes on once all have come
+    alice.write("changes.py", WAITS + code)
 
-    def reload(_: int) -> int:
+    def reload(_: int) -> tuple[int, dict[str, str]]:
         connection = http.client.HTTPSConnection("localhost", alice.platform.https, context=trust)
         headers = {"Authorization": f"Token {alice.token}"}
         connection.request("POST", f"/api/v1/user/alice/websites/{site}/reload/", headers=headers)
         with closing(connection):
-            return connection.getresponse().status
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
 
     with ThreadPoolExecutor(100) as callers:
         answers = [callers.submit(reload, number) for number in range(100)]
         wait_for(lambda: connections(bound) >= 100, what="all calls are with control")
         alice.write("go", "")
-        assert [answer.result() for answer in answers] == [200] * 100
+        return [answer.result() for answer in answers]
+
+
+def test_a_hundred_reloads_at_once_are_at_most_two_starts_and_true_answers(alice: Account, site: str) -> None:
+    before = starts(alice)
+    assert reload_at_once(alice, site, APP) == [(200, {"status": "OK"})] * 100
     assert 1 <= starts(alice) - before <= 2
+
+
+def test_a_hundred_reloads_at_once_of_broken_code_are_at_most_two_starts_and_all_told_why(
+    alice: Account, site: str
+) -> None:
+    answers = reload_at_once(alice, site, "import fastest\n" + APP)
+    reason = (
+        "It exited with code 1 before it listened on $DOMAIN_SOCKET. The last error in its log: ModuleNotFoundError: "
+        "No module named 'fastest'. Install it in the virtual environment whose Python the command runs, or correct "
+        "the name."
+    )
+    assert answers == [(502, {"status": "ERROR", "error_type": "reload_failed", "error_message": reason})] * 100
+    assert 1 <= alice.log(DOMAIN, "error").count("The website is not serving: ") <= 2
+    assert alice.platform.visit(site).status_code == 200
 
 
 def test_held_visitors_go_on_in_order_of_arrival(alice: Account) -> None:
