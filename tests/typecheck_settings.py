@@ -3,7 +3,8 @@
 import os
 import tempfile
 
-os.environ["HEREABOUTS_DATA_DIR"] = tempfile.mkdtemp(prefix="hereabouts-types-")
+_place = tempfile.TemporaryDirectory(prefix="hereabouts-types-")  # removed at the end
+os.environ["HEREABOUTS_DATA_DIR"] = _place.name
 
 from hereabouts.config import load
 from hereabouts.control.secret import ensure_secret
