@@ -1,10 +1,9 @@
 """Django's settings for the type checker, which has no installation to read a secret from."""
 
 import os
-import tempfile
+from pathlib import Path
 
-_place = tempfile.TemporaryDirectory(prefix="hereabouts-types-")  # removed at the end
-os.environ["HEREABOUTS_DATA_DIR"] = _place.name
+os.environ["HEREABOUTS_DATA_DIR"] = str(Path(".mypy_cache/installation").absolute())
 
 from hereabouts.config import load
 from hereabouts.control.secret import ensure_secret
