@@ -338,9 +338,8 @@ def _deaf(ill: Ill) -> str:
     closes = "            self.server.socket.close()\n            os.unlink(os.environ['DOMAIN_SOCKET'])\n"
     code = PLAIN.replace("def serve():\n", "def serve():\n    import threading\n")
     code = code.replace(".serve_forever()", ".serve_forever()\n    threading.Event().wait()")
-    code = code.replace(
-        "(answer)\n\n    def address", f"(answer)\n        if self.path == '/deaf':\n{closes}\n    def address"
-    )
+    answers = "        self.wfile.write(answer)\n"
+    code = code.replace(answers, f"        if self.path == '/deaf':\n{closes}{answers}")
     ill.create("/usr/bin/python3 ill.py $DOMAIN_SOCKET", code)
     ill.visit("/deaf")
     ill.visit()

@@ -15,9 +15,7 @@ DOMAIN = "anew-alice.localhost"
 COMMAND = "/usr/bin/python3 anew.py $DOMAIN_SOCKET"
 ANEW = PLAIN.replace(
     "        self.wfile.write(answer)\n",
-    "        self.wfile.write(answer)\n"
-    "        if self.path == '/anew':\n"
-    "            threading.Thread(target=self.server.shutdown).start()\n",
+    "        if self.path == '/anew':\n            self.server.shutdown()\n        self.wfile.write(answer)\n",
 ).replace(
     '    Server(os.environ["DOMAIN_SOCKET"], Handler).serve_forever()\n',
     "    while True:\n"
@@ -29,7 +27,7 @@ ANEW = PLAIN.replace(
 
 
 def test_those_who_wait_for_it_go_on_whoever_leaves(running: Platform, alice: Account) -> None:
-    alice.write("anew.py", f"import threading, time\n{ANEW}")
+    alice.write("anew.py", f"import time\n{ANEW}")
     (alice.home / "go").unlink(missing_ok=True)
     with site(alice, COMMAND, DOMAIN) as website, ThreadPoolExecutor(3) as pool:
         assert website["state"]["status"] == "running", website["state"]
