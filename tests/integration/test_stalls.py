@@ -95,6 +95,10 @@ def test_of_a_server_that_closes_each_connection_some_glances_see_one(server: Se
             assert asyncio.run(stalls.moves(server.path))
         finally:
             done.set()
+    server.come()
+    wait_for(lambda: server.path in procfs.queues())
+    stalls.look(200)
+    assert stalls.waiting(server.path, 201)[1] == 1
 
 
 def test_where_nobody_is_accepted_no_glance_sees_one(server: Server) -> None:

@@ -38,7 +38,7 @@ class Stalls:
         """
         before, self._queues = self._queues, procfs.queues()
         self._since = {
-            path: self._since[path] if path in before and queue.accepted <= before[path].accepted else now
+            path: self._since.get(path, now) if path in before and queue.accepted <= before[path].accepted else now
             for path, queue in self._queues.items()
             if path.startswith("/")  # another name may be that of any website's socket
         }
