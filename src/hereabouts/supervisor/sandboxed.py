@@ -311,7 +311,8 @@ def is_instance(name: str) -> bool:
 def finish(sandboxes: Sequence[Sandboxed], seconds: float) -> None:
     """End sandboxes: TERM to all, KILL to those that run after so many seconds (at once before they served)."""
     for sandbox in sandboxes:
-        sandbox.terminate()
+        with suppress(OSError):  # where it can't be told whom to ask, the others are asked all the same
+            sandbox.terminate()
         if sandbox.record.phase in COMING:
             sandbox.kill()
     for sandbox in _running_after(sandboxes, seconds):
